@@ -1,0 +1,19 @@
+"""inferfleet: bare Linux GPU hosts to a self-hosted LLM inference fleet.
+
+The layers, in reading order; imports go one way only (`tests/test_layers.py` holds it):
+
+    errors                 what ends in one clear line
+    spec                   what an inventory says: pydantic, frozen            pure
+    placed                 an Instance: one engine process, its cards and port  pure
+    engines                what each engine is: environment, memory, probes     pure
+    plan                   spec -> instances with places and ports              pure
+    render                 template name and values -> text                     pure
+    checks                 plan -> what must hold on the hosts
+    facts, operations      asked of and done to hosts through pyinfra
+    current                this host's slice of the plan, inside a deploy
+    inventory              read an inventory file outside the `pyinfra` command
+    lab                    real hosts on this machine, for the demo and the tests
+    scaffold, cli          `inferfleet init`, `plan`, `verify`, `lab`, `demo`
+"""
+
+__version__ = "0.1.0"
