@@ -1,0 +1,54 @@
+"""Make the service's user, its home and the models directory, and give the store to that user.
+
+Told {"user", "home", "models_dir"}. The same names and places as upstream's installer (install.sh, 0.32).
+"""
+
+import grp
+import json
+import os
+import pwd
+import subprocess
+import sys
+
+
+def group_exists(name):
+    try:
+        grp.getgrnam(name)
+        return True
+    except KeyError:
+        return False
+
+
+def make_user(name, home):
+    try:
+        pwd.getpwnam(name)
+        return
+    except KeyError:
+        pass
+    groups = ",".join(group for group in ("render", "video") if group_exists(group))
+    own = ["-g", name] if group_exists(name) else ["-U"]
+    command = ["useradd", "-r", "-s", "/bin/false", "-d", home] + own + (["-G", groups] if groups else [])
+    subprocess.run(command + [name], check=True)
+
+
+def give(path, entry):
+    os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+
+
+def main(work):
+    make_user(work["user"], work["home"])
+    entry = pwd.getpwnam(work["user"])
+    for path in (work["home"], work["models_dir"]):
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        give(path, entry)
+        os.chmod(path, os.stat(path).st_mode & 0o777 | 0o755)
+    parent = os.path.dirname(work["models_dir"])
+    if parent.startswith(work["home"] + "/"):
+        give(parent, entry)
+    for directory, directories, files in os.walk(work["models_dir"]):
+        for name in directories + files:
+            give(os.path.join(directory, name), entry)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
