@@ -63,6 +63,6 @@ def _drop_in(instance: Instance, environment: dict[str, str]) -> str:
 
 def reached_at(instance: Instance) -> str:
     """`host:port` at which the host itself reaches an instance, also one that listens on every address."""
-    anywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
     host = anywhere.get(instance.settings.host)
     return f"{host}:{instance.port}" if host else instance.address

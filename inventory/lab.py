@@ -1,7 +1,8 @@
 """Two real hosts on this machine (`inferfleet lab up`): one with a software card, one with two instances on the CPU."""
 
-from inferfleet import ssh as _ssh
 from inferfleet.lab import ssh_data as _ssh_data
+
+from inferfleet import ssh as _ssh
 
 _ssh.use()
 

@@ -3,7 +3,7 @@
 from inferfleet.checks.base import Target
 from inferfleet.engines.ollama_host import OllamaHost, Service
 
-_ANYWHERE = {"0.0.0.0", "*", "[::]", "::"}  # noqa: S104
+_ANYWHERE = {"0.0.0.0", "*", "[::]", "::"}
 
 
 def is_running(service: Service, target: Target) -> str:

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from inferfleet.errors import SpecError
 from inferfleet.spec import wording
-from inferfleet.spec.base import Noun
 from inferfleet.spec.engine import Engines, OllamaEngine
 from inferfleet.spec.model import NAME, Model
 from inferfleet.spec.node import DeclaredInstance, Gpu, Node
@@ -79,13 +78,12 @@ def parse_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> Fleet:
     return fleet
 
 
-N = TypeVar("N", bound=Noun)
+N = TypeVar("N", bound=BaseModel)
 
 
 def _parse(noun: type[N], data: Any, where: str, mistakes: list[str]) -> N:
     try:
-        parsed: N = noun.model_validate(data)
-        return parsed
+        return noun.model_validate(data)
     except ValidationError as error:
         mistakes.extend(wording.lines(error, where, data, noun))
         return noun.model_construct()
