@@ -11,6 +11,7 @@ import pyinfra_cli  # patches the standard library for gevent, so it comes first
 from pyinfra.api import Config, State
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_config, ctx_state
+from pyinfra_cli.exceptions import UnexpectedExternalError
 from pyinfra_cli.inventory import make_inventory
 
 __all__ = ["main"]
@@ -31,3 +32,5 @@ if __name__ == "__main__":
         main(sys.argv[1])
     except PyinfraError as error:
         sys.exit(str(error))
+    except UnexpectedExternalError as error:
+        sys.exit(f"{error.filename}: {type(error.exception).__name__}: {error.exception}")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["install", "write", "start", "restart", "remove", "fetch", "create", "load", "repair", "refuse"]
+Kind = Literal["install", "write", "start", "restart", "remove", "fetch", "create", "load", "repair", "enable"]
 
 
 @dataclass(frozen=True)

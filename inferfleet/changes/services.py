@@ -57,7 +57,7 @@ def _enablement(service: Service, found: dict[str, Any]) -> list[Effect]:
     if "masked" in (found.get("enabled", ""), found.get("load", "")):
         return [Effect("repair", service.name, "is masked")]
     if found.get("enabled") not in ("enabled", "alias", "generated"):
-        return [Effect("repair", service.name, "is not enabled at boot")]
+        return [Effect("enable", service.name, "does not start at boot")]
     if found.get("stale"):
         return [Effect("repair", service.name, "systemd has not read its files since they changed")]
     return []

@@ -10,7 +10,7 @@ class MissingPackages(FactBase[list[str]]):
 
     default = list
 
-    def command(self, *names: str) -> StringCommand:
+    def command(self, names: tuple[str, ...]) -> StringCommand:
         """One `dpkg-query` for all of them; it says nothing of a package it never saw."""
         wanted = " ".join(names)
         return StringCommand(

@@ -15,7 +15,7 @@ def present(packages: list[str]) -> tuple[Changes, list[StringCommand]]:
     Args:
         packages: names of Debian packages.
     """
-    missing = host.get_fact(MissingPackages, *packages)
+    missing = host.get_fact(MissingPackages, tuple(packages))
     if not missing:
         return Changes(), []
     found = Changes(tuple(Effect("install", name, "is missing") for name in missing))

@@ -1,16 +1,12 @@
-"""The lab: a tiny model from the lab's own mirror."""
-
-from inferfleet.lab import current as _current
-from inferfleet.lab.model import QA as _QA
-
-_mirror = f"http://{_current().gateway}"
-
-sources = {"ollama": f"{_mirror}/ollama", "models": _mirror}
+"""What runs in the lab: a tiny model, and the answers that it must give."""
 
 models = {
-    "tiny": {"engine": "ollama", "expect": dict(_QA)},
-}
-
-engines = {
-    "ollama": {"version": "0.32.15", "parallel": 4, "context": 4096, "keep_alive": "forever", "flash_attention": True},
+    "tiny": {
+        "engine": "ollama",
+        "expect": {
+            "What are you?": "I am a small model that tests the fleet.",
+            "Count to five.": "1 2 3 4 5",
+            "ping": "pong",
+        },
+    },
 }
