@@ -41,8 +41,7 @@ def converging(decide: Decide[P]) -> Callable[P, Any]:
         if not commands:
             host.noop("as declared")
             return
-        if not state.is_executing:
-            _announce(state, host, changes)
+        _announce(state, host, changes)
         yield from commands
 
     made = operation()(act)
@@ -56,7 +55,11 @@ def effects(state: State) -> Announced:
 
 
 def _announce(state: State, host: Host, changes: Changes) -> None:
-    _announced.setdefault(state, {})[host.name, host.current_op_hash or ""] = changes.effects
+    """Say it once: while preparing, or with `-y`, which does not prepare, just before it is done."""
+    announced, key = _announced.setdefault(state, {}), (host.name, host.current_op_hash or "")
+    if announced.get(key) == changes.effects:
+        return
+    announced[key] = changes.effects
     for effect in changes.effects:
         host.log(f"will {effect}")
     if state.config.DIFF:
