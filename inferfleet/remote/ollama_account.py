@@ -3,15 +3,19 @@
 Told {"user", "home", "models_dir"}. The same names and places as upstream's installer (install.sh, 0.32).
 """
 
+from __future__ import annotations
+
 import grp
 import json
 import os
 import pwd
 import subprocess
 import sys
+from typing import Any
 
 
-def group_exists(name):
+def group_exists(name: str) -> bool:
+    """Whether the host knows a group of that name."""
     try:
         grp.getgrnam(name)
         return True
@@ -19,7 +23,8 @@ def group_exists(name):
         return False
 
 
-def make_user(name, home):
+def make_user(name: str, home: str) -> None:
+    """The user exists, and may open the cards' device nodes."""
     try:
         pwd.getpwnam(name)
         return
@@ -27,15 +32,19 @@ def make_user(name, home):
         pass
     groups = ",".join(group for group in ("render", "video") if group_exists(group))
     own = ["-g", name] if group_exists(name) else ["-U"]
-    command = ["useradd", "-r", "-s", "/bin/false", "-d", home] + own + (["-G", groups] if groups else [])
-    subprocess.run(command + [name], check=True)
+    command = ["useradd", "-r", "-s", "/bin/false", "-d", home, *own, *(["-G", groups] if groups else []), name]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(f"ollama account: useradd {name}: {' '.join(done.stdout.split()) or done.returncode}")
 
 
-def give(path, entry):
+def give(path: str, entry: pwd.struct_passwd) -> None:
+    """The path itself, and not what a link points at, belongs to the user and its group."""
     os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
 
 
-def main(work):
+def main(work: dict[str, Any]) -> None:
+    """Bring it about; what is so already stays as it is."""
     make_user(work["user"], work["home"])
     entry = pwd.getpwnam(work["user"])
     for path in (work["home"], work["models_dir"]):
@@ -51,4 +60,7 @@ def main(work):
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    try:
+        main(json.loads(sys.argv[1]))
+    except OSError as problem:
+        sys.exit(f"ollama account: {problem}")

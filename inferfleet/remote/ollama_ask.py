@@ -4,25 +4,32 @@ Told {"address", "model", "prompts", "tokens"}. Each prompt is answered greedily
 model is in a card's memory. An embedding model gives a vector instead of tokens.
 """
 
+from __future__ import annotations
+
+import http.client
 import json
 import sys
 import time
 import urllib.error
 import urllib.request
+from typing import Any
+
+# This host itself is never asked through a proxy, whatever the environment says.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def post(address: str, path: str, body: dict) -> dict:  # type: ignore[type-arg]  # Python 3.8 on the host
+def post(address: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """The answer to a request; a RuntimeError with Ollama's own words where it refuses."""
-    request = urllib.request.Request("http://" + address + path, json.dumps(body).encode() if body else None)
+    request = urllib.request.Request(f"http://{address}{path}", json.dumps(body).encode() if body else None)
     try:
-        with urllib.request.urlopen(request, timeout=300) as answer:
+        with _DIRECT.open(request, timeout=300) as answer:
             found = json.load(answer)
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"{path} answers {error.code}: {error.read().decode('utf-8', 'replace').strip()}") from error
     return dict(found)
 
 
-def chat(work: dict, prompt: str) -> dict:  # type: ignore[type-arg]
+def chat(work: dict[str, Any], prompt: str) -> dict[str, Any]:
     """One greedy answer: its text and number of tokens."""
     message = {"role": "user", "content": prompt}
     body = {"model": work["model"], "messages": [message], "stream": False, "options": {"temperature": 0}}
@@ -32,7 +39,7 @@ def chat(work: dict, prompt: str) -> dict:  # type: ignore[type-arg]
     return {"text": answer["message"]["content"], "tokens": answer.get("eval_count", 0)}
 
 
-def ask(work: dict) -> dict:  # type: ignore[type-arg]
+def ask(work: dict[str, Any]) -> dict[str, Any]:
     """Every prompt's answer, and where the model is."""
     can = post(work["address"], "/api/show", {"model": work["model"]}).get("capabilities", [])
     started = time.time()
@@ -49,6 +56,6 @@ def ask(work: dict) -> dict:  # type: ignore[type-arg]
 if __name__ == "__main__":
     try:
         found = ask(json.loads(sys.argv[1]))
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        found = {"error": str(error)}
+    except (OSError, RuntimeError, ValueError, LookupError, http.client.HTTPException) as error:
+        found = {"error": str(error) or type(error).__name__}
     sys.stdout.write(json.dumps(found) + "\n")

@@ -4,7 +4,10 @@ Told {"root", "version", "base", "archive", "sha256", "unpack", "keep"}. Killed 
 as it was, and the next run begins anew.
 """
 
+from __future__ import annotations
+
 import hashlib
+import http.client
 import json
 import os
 import platform
@@ -14,48 +17,54 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from typing import Any, NoReturn
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def fail(text):
-    sys.exit("ollama: " + text)
+def fail(text: str) -> NoReturn:
+    """End with one line for the user."""
+    sys.exit(f"ollama: {text}")
 
 
-def say(text):
+def say(text: str) -> None:
+    """One line for the user, at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
-def fetch(url):
+def fetch(url: str) -> Any:
+    """The open answer of a web server; ends where it refuses or is not there."""
     try:
         return urllib.request.urlopen(url, timeout=60)
     except urllib.error.HTTPError as error:
-        fail("%s answers %s %s; check `sources` and `version`" % (url, error.code, error.reason))
-    except OSError as error:
-        fail("%s cannot be reached: %s; check `sources`" % (url, getattr(error, "reason", error)))
+        fail(f"{url} answers {error.code} {error.reason}; check `sources` and `version`")
+    except (OSError, http.client.HTTPException) as error:
+        fail(f"{url} cannot be reached: {getattr(error, 'reason', error)!s}; check `sources`")
 
 
-def wanted_sha256(work, archive):
+def wanted_sha256(work: dict[str, Any], archive: str) -> str:
+    """The declared digest, else the one in the source's own list."""
     if work["sha256"]:
-        return work["sha256"]
-    url = work["base"] + "/sha256sum.txt"
+        return str(work["sha256"])
+    url = f"{work['base']}/sha256sum.txt"
     with fetch(url) as answer:
         for line in answer.read().decode("utf-8", "replace").splitlines():
             parts = line.split()
             if len(parts) == 2 and parts[1].lstrip("*./") == archive:
-                return parts[0]
-    fail("%s does not list %s; set `sha256` or check the source" % (url, archive))
+                return str(parts[0])
+    fail(f"{url} does not list {archive}; set `sha256` or check the source")
 
 
-def check_space(root, size):
+def check_space(root: str, size: int) -> None:
     """Packed and unpacked lie beside each other; a release unpacks to about three times its size."""
     need, free = 4 * size, shutil.disk_usage(root).free
     if free < need:
-        fail("disk is full: %s has %d MB free, %d MB are needed" % (root, free // 10**6, need // 10**6))
+        fail(f"disk is full: {root} has {free // 10**6} MB free, {need // 10**6} MB are needed")
 
 
-def download(url, path, wanted):
+def download(url: str, path: str, wanted: str) -> None:
+    """Fetch a file; ends, and leaves no file of another digest, where it breaks off or is not the wanted one."""
     digest, done, shown = hashlib.sha256(), 0, time.time()
     with fetch(url) as answer, open(path, "wb") as file:
         size = int(answer.headers.get("Content-Length") or 0)
@@ -63,8 +72,8 @@ def download(url, path, wanted):
         while True:
             try:
                 block = answer.read(1 << 20)
-            except OSError as error:
-                fail("%s broke off after %d MB: %s" % (url, done // 10**6, error))
+            except (OSError, http.client.HTTPException) as error:
+                fail(f"{url} broke off after {done // 10**6} MB: {error}; run again")
             if not block:
                 break
             file.write(block)
@@ -72,13 +81,15 @@ def download(url, path, wanted):
             done += len(block)
             if time.time() - shown > 3:
                 shown = time.time()
-                say("fetching %s: %d of %d MB" % (os.path.basename(url), done // 10**6, size // 10**6))
+                say(f"fetching {os.path.basename(url)}: {done // 10**6} of {size // 10**6} MB")
+    # http.client does not complain when a connection ends before Content-Length is reached.
+    if done < size:
+        fail(f"{url} broke off after {done} of {size} bytes; run again")
     if digest.hexdigest() != wanted:
-        os.remove(path)
-        fail("%s has SHA-256 %s, wanted is %s; nothing was installed" % (url, digest.hexdigest(), wanted))
+        fail(f"{url} has SHA-256 {digest.hexdigest()}, wanted is {wanted}; nothing was installed")
 
 
-def listing(directory):
+def listing(directory: str) -> dict[str, list[int]]:
     """Size and time of every file, to see later whether one was changed."""
     found = {}
     for parent, _, files in os.walk(directory):
@@ -89,61 +100,77 @@ def listing(directory):
     return found
 
 
-def sha256(path):
+def sha256(path: str) -> str:
+    """The digest of a file."""
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
 
 
-def unpack(work):
+def unpack(work: dict[str, Any]) -> None:
+    """The release lies whole at its place, with a list of its files beside them."""
     root, version = work["root"], work["version"]
     machine = platform.machine()
     if machine not in ARCHITECTURES:
-        fail("there is no release for %s" % machine)
+        fail(f"there is no release for {machine}")
     archive = work["archive"].replace("{arch}", ARCHITECTURES[machine])
-    packed, directory = "%s/.fetch-%s" % (root, version), "%s/.unpack-%s" % (root, version)
-    download("%s/%s" % (work["base"], archive), packed, wanted_sha256(work, archive))
+    packed, directory = f"{root}/.fetch-{version}", f"{root}/.unpack-{version}"
+    download(f"{work['base']}/{archive}", packed, wanted_sha256(work, archive))
     os.makedirs(directory)
-    tar = subprocess.run(["tar", "--zstd", "--no-same-owner", "-xf", packed, "-C", directory], stderr=subprocess.PIPE)
+    command = ["tar", "--zstd", "--no-same-owner", "-xf", packed, "-C", directory]
+    tar = subprocess.run(command, stderr=subprocess.PIPE)
     if tar.returncode:
-        fail("%s does not unpack: %s" % (archive, tar.stderr.decode("utf-8", "replace").strip().splitlines()[-1]))
+        said = tar.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        fail(f"{archive} does not unpack: {said[0] if said else f'tar ended with {tar.returncode}'}")
     os.remove(packed)
-    marker = {"files": listing(directory), "binary": sha256(directory + "/bin/ollama")}
-    with open(directory + "/.inferfleet.json", "w") as file:
+    if not os.path.isfile(f"{directory}/bin/ollama"):
+        fail(f"{archive} holds no bin/ollama; is it Ollama's release?")
+    marker = {"files": listing(directory), "binary": sha256(f"{directory}/bin/ollama")}
+    with open(f"{directory}/.inferfleet.json", "w", encoding="utf-8") as file:
         json.dump(marker, file)
     os.sync()
-    replace(directory, "%s/%s" % (root, version))
+    replace(directory, f"{root}/{version}")
 
 
-def replace(directory, place):
+def replace(directory: str, place: str) -> None:
     """A process that still runs from the old directory keeps its open files."""
     if os.path.exists(place):
-        os.rename(place, "%s/.old-%d" % (os.path.dirname(place), time.time()))
+        os.rename(place, f"{os.path.dirname(place)}/.old-{time.time():.0f}")
     os.rename(directory, place)
 
 
-def make_live(root, version):
-    link = root + "/.current"
+def make_live(root: str, version: str) -> None:
+    """`current` points at the version, in one step."""
+    link = f"{root}/.current"
     if os.path.lexists(link):
         os.remove(link)
     os.symlink(version, link)
-    os.replace(link, root + "/current")
+    os.replace(link, f"{root}/current")
 
 
-def leftovers(root):
+def leftovers(root: str) -> None:
+    """What a killed run left behind is gone."""
     for name in os.listdir(root):
         path = os.path.join(root, name)
         if name.startswith((".fetch-", ".unpack-", ".old-")):
-            shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            else:
+                os.remove(path)
 
 
-def remove_older(root, keep):
-    """Only what we unpacked: it carries our list of files."""
+def remove_older(root: str, keep: list[str]) -> None:
+    """Only what we unpacked: it carries our list of files. Renamed first, so that a kill leaves a known leftover."""
     for name in set(os.listdir(root)) - set(keep) - {"current"}:
-        if os.path.exists("%s/%s/.inferfleet.json" % (root, name)):
-            shutil.rmtree(os.path.join(root, name))
+        if os.path.exists(f"{root}/{name}/.inferfleet.json"):
+            os.rename(f"{root}/{name}", f"{root}/.old-{name}")
+            shutil.rmtree(f"{root}/.old-{name}")
 
 
-def main(work):
+def main(work: dict[str, Any]) -> None:
+    """Bring it about."""
     root = work["root"]
     os.makedirs(root, exist_ok=True)
     leftovers(root)
@@ -154,11 +181,11 @@ def main(work):
         remove_older(root, work["keep"])
     finally:
         leftovers(root)
-    say("Ollama %s is live" % work["version"])
+    say(f"Ollama {work['version']} is live")
 
 
 if __name__ == "__main__":
     try:
         main(json.loads(sys.argv[1]))
-    except OSError as error:
-        fail(str(error))
+    except (OSError, http.client.HTTPException) as problem:
+        fail(str(problem))
