@@ -13,6 +13,9 @@ from inferfleet.facts.ollama import OllamaState
 from inferfleet.operations.effects import converging
 from inferfleet.remote import compact, script
 
+# A killed run leaves its last command running on the host: the next one waits for it (flock, util-linux 2.36).
+_ALONE = "flock -o -w 900 /run/inferfleet.lock"
+
 Decision = tuple[Changes, list[StringCommand]]
 
 
@@ -20,7 +23,7 @@ def _decide(compare: Callable[[OllamaHost, dict[str, Any]], Changes], declared: 
     found = compare(declared, host.get_fact(OllamaState, compact(declared.question)))
     if not found.effects:
         return found, []
-    return found, [StringCommand("python3 -c", QuoteString(script(tool)), QuoteString(compact(found.work)))]
+    return found, [StringCommand(_ALONE, "python3 -c", QuoteString(script(tool)), QuoteString(compact(found.work)))]
 
 
 @converging

@@ -65,12 +65,16 @@ class Project:
 
     def write(self) -> Path:
         """Write the inventory as files; the path of the inventory."""
-        entries = [(name, {**ssh_data(name, self.lab), **data}) for name, data in self.hosts.items()]
+        entries = [(name, {**self._reached(name), **data}) for name, data in self.hosts.items()]
         path = self.directory / "inventory" / "fleet.py"
         path.write_text(f"from inferfleet import ssh as _ssh\n_ssh.use()\nfleet = {entries!r}\n")
         text = "".join(f"{key} = {value!r}\n" for key, value in self.data.items())
         (self.directory / "inventory" / "group_data" / "fleet.py").write_text(text)
         return path
+
+    def _reached(self, name: str) -> dict[str, Any]:
+        """How pyinfra reaches a host; one that the lab has not is reached by its own data alone."""
+        return ssh_data(name, self.lab) if name in self.lab.hosts else {}
 
     def pyinfra(self, *options: str, **environment: str) -> Run:
         path = self.write()
@@ -92,6 +96,12 @@ class Project:
         if not done.stdout.startswith("{"):
             raise AssertionError(done.stdout + done.stderr)
         return {check["check"]: check["reason"] for check in json.loads(done.stdout)["checks"]}
+
+    def start(self, *options: str) -> subprocess.Popen[bytes]:
+        """An apply that is left to run; the caller ends it."""
+        command = [str(BIN / "pyinfra"), str(self.write()), "deploy.py", *options]
+        nothing = subprocess.DEVNULL
+        return subprocess.Popen(command, cwd=self.directory, stdin=nothing, stdout=nothing, stderr=nothing)
 
     def _run(self, command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
