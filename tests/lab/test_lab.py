@@ -224,6 +224,12 @@ def machine() -> dict[str, set[str]]:
     }
 
 
+@pytest.fixture
+def before() -> dict[str, set[str]]:
+    labs_dir().mkdir(parents=True, exist_ok=True)
+    return machine()
+
+
 def left_over(before: dict[str, set[str]], tag: str) -> dict[str, set[str]]:
     """What is new on this machine, but for what carries the name of another lab, which may come and go."""
 
@@ -263,9 +269,7 @@ def wait_gone(processes: set[Process], limit_s: float = 5.0) -> set[Process]:
     return left
 
 
-def test_down_leaves_nothing() -> None:
-    labs_dir().mkdir(parents=True, exist_ok=True)
-    before = machine()
+def test_down_leaves_nothing(before: dict[str, set[str]]) -> None:
     lab = Lab(f"gone-{os.getpid()}", [HostSpec("gpu1"), HostSpec("cpu1")], keep=True).up()
     tag, init = lab.state.tag, lab.state.init
     assert init is not None
@@ -288,7 +292,7 @@ with Lab({name!r}, [HostSpec("gpu1")]) as lab:
 
 
 @pytest.fixture
-def owner() -> Iterator[subprocess.Popen[str]]:
+def owner(before: dict[str, set[str]]) -> Iterator[subprocess.Popen[str]]:
     """A process that owns a lab of one host, which is up."""
     code = OWNER.format(name=f"orphan-{os.getpid()}")
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
@@ -296,8 +300,9 @@ def owner() -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_lab_dies_with_its_owner_and_the_next_up_sweeps_it(owner: subprocess.Popen[str]) -> None:
-    before = machine()
+def test_a_lab_dies_with_its_owner_and_the_next_up_sweeps_it(
+    before: dict[str, set[str]], owner: subprocess.Popen[str]
+) -> None:
     tag, pid = (owner.stdout.readline() if owner.stdout else "").split()
     init = Process.find(int(pid))
     assert init is not None
@@ -314,8 +319,7 @@ def test_a_lab_dies_with_its_owner_and_the_next_up_sweeps_it(owner: subprocess.P
     assert left_over(before, tag) == {}
 
 
-def test_a_kept_lab_outlives_its_maker() -> None:
-    before = machine()
+def test_a_kept_lab_outlives_its_maker(before: dict[str, set[str]]) -> None:
     name = f"kept-{os.getpid()}"
     code = f'from inferfleet.lab import HostSpec, Lab; Lab({name!r}, [HostSpec("gpu1")], keep=True).up()'
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -338,8 +342,8 @@ HALF = textwrap.dedent("""
 """)
 
 
-def test_a_lab_that_was_never_ready_is_swept() -> None:
-    before, name = machine(), f"half-{os.getpid()}"
+def test_a_lab_that_was_never_ready_is_swept(before: dict[str, set[str]]) -> None:
+    name = f"half-{os.getpid()}"
     done = subprocess.run([sys.executable, "-c", HALF.replace("NAME", name)])
     assert done.returncode == -signal.SIGKILL
     with pytest.raises(LabError, match=f"lab {name}: is not up"):
