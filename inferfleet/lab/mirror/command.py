@@ -10,14 +10,14 @@ from inferfleet.errors import LabError
 Arguments = Sequence[str | Path]
 
 
-def run(where: str, argv: Arguments, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+def run(where: str, argv: Arguments, env: Mapping[str, str] | None = None, hint: str = "") -> str:
     """The program has ended well; gives what it wrote to its standard output.
 
     Args:
         where: what is being made, for the error.
         argv: program and arguments, no shell.
         env: the whole environment; this process's own when left out.
-        cwd: working directory.
+        hint: what to do should it fail.
 
     Raises:
         LabError: it is not installed, or ended with another code than 0.
@@ -26,12 +26,13 @@ def run(where: str, argv: Arguments, env: Mapping[str, str] | None = None, cwd: 
     command = [*nice, *map(str, argv)]
     if shutil.which(str(argv[0])) is None:
         raise LabError(f"{where}: a program is missing (got no {argv[0]})", "install it")
-    done = subprocess.run(command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
-        raise LabError(f"{where}: {Path(argv[0]).name} failed (got exit {done.returncode}: {_last_line(done)})")
+        raise LabError(f"{where}: {Path(argv[0]).name} failed (got exit {done.returncode}: {_message(done)})", hint)
     return done.stdout
 
 
-def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+def _message(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that says why: apt's first error, anything else's last line."""
     lines = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-    return lines[-1].strip()
+    return next((line for line in lines if line.startswith("E: ")), lines[-1]).strip()

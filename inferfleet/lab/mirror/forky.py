@@ -84,10 +84,10 @@ def _download(work: Path) -> Path:
     (work / "sources.list").write_text(f"deb [signed-by={KEYRING}] {debian_mirror()} {SUITE} main\n")
     (work / "apt.conf").write_text(_CONFIG.format(work=work) + _network_settings())
     env = {**os.environ, "APT_CONFIG": str(work / "apt.conf"), "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-    where = f"Debian {SUITE}"
+    where, hint = f"Debian {SUITE}", "see whether this machine's apt works and debian-archive-keyring is up to date"
     # Error-Mode: without it apt-get update ends with 0 although nothing could be fetched or trusted.
-    run(where, ["apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any"], env=env)
-    run(where, ["apt-get", "install", "-q", "-y", "--download-only", *PACKAGES], env=env)
+    run(where, ["apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any"], env, hint)
+    run(where, ["apt-get", "install", "-q", "-y", "--download-only", *PACKAGES], env, hint)
     return work / "cache" / "archives"
 
 
