@@ -1,0 +1,13 @@
+"""Compare what a host says of itself with what is declared: pure, one file for each noun.
+
+Each takes an `OllamaHost` and the answer of `remote/ollama_state.py` and gives `Changes`. An answer of `{}` is a host
+that could not be asked yet (no python3): everything is missing there.
+"""
+
+from inferfleet.changes.account import account
+from inferfleet.changes.base import Changes, Effect, FileChange
+from inferfleet.changes.models import models
+from inferfleet.changes.release import release
+from inferfleet.changes.services import services
+
+__all__ = ["Changes", "Effect", "FileChange", "account", "models", "release", "services"]

@@ -1,0 +1,49 @@
+"""What must hold on the hosts, from the same plan that the roles follow: `fleet_checks(plan) -> checks`.
+
+A check never reads a template or a unit file to learn what to expect. A model more in the inventory is a check more
+here, and so a test more in pytest, without a line of test code.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+from inferfleet.checks.base import Check, Target
+from inferfleet.checks.models import answers, in_store
+from inferfleet.checks.services import (
+    has_version,
+    is_running,
+    listens_narrowly,
+    nothing_else,
+    started_as_declared,
+)
+from inferfleet.engines.ollama_host import OllamaHost
+from inferfleet.plan import FleetPlan, NodePlan
+from inferfleet.services import ollama_host
+from inferfleet.spec import tagged
+
+__all__ = ["Check", "Target", "fleet_checks"]
+
+
+def fleet_checks(plan: FleetPlan) -> tuple[Check, ...]:
+    """Every check of the fleet, host by host in the order of the inventory."""
+    return tuple(check for node in plan.nodes if (host := ollama_host(node)) for check in _of_node(node, host))
+
+
+def _of_node(node: NodePlan, host: OllamaHost) -> Iterator[Check]:
+    for instance, service in zip(node.instances, host.services, strict=True):
+        name = instance.name
+        version = instance.settings.version
+        yield Check(node.name, f"{name} is running and enabled", partial(is_running, service))
+        yield Check(node.name, f"{name} was started as declared", partial(started_as_declared, service))
+        yield Check(node.name, f"{name} is Ollama {version}", partial(has_version, service, version))
+        where = f"{name} listens on {instance.address} and nothing wider"
+        yield Check(node.name, where, partial(listens_narrowly, instance.settings.host, instance.port))
+    for entry in host.store:
+        yield Check(node.name, f"{entry.name} is in the store, whole", partial(in_store, entry))
+    for model in node.models:
+        for instance, service in zip(node.instances, host.services, strict=True):
+            if model.name in instance.models:
+                says = f"{instance.name} answers as {model.name} from {instance.processor}"
+                wrong = partial(answers, service.address, tagged(model.name), model.spec.expect, bool(instance.gpus))
+                yield Check(node.name, says, wrong)
+    yield Check(node.name, "runs no instance of ours beyond these", partial(nothing_else, host))

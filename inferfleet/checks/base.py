@@ -1,0 +1,38 @@
+"""What a check is: a sentence about one node, and a way to find out whether it holds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Target(Protocol):
+    """A host that checks may ask."""
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What the host says of its Ollama (`remote/ollama_state.py`), asked once."""
+
+    @property
+    def listening(self) -> list[tuple[str, int]]:
+        """Addresses and TCP ports on which anything listens, asked once."""
+
+    def ask(self, address: str, model: str, prompts: list[str], tokens: int) -> dict[str, Any]:
+        """Answers of a model at an address, and where it was computed (`remote/ollama_ask.py`)."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One sentence that must be true.
+
+    Attributes:
+        node: the host it is about.
+        says: the sentence, without the host.
+        wrong: asks the host; an empty text when the sentence holds, else one line that says what is the case.
+    """
+
+    node: str
+    says: str
+    wrong: Callable[[Target], str]
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.says}"

@@ -1,0 +1,46 @@
+"""Checks of the instances: running, started as declared, version, address."""
+
+from inferfleet.checks.base import Target
+from inferfleet.engines.ollama_host import OllamaHost, Service
+
+_ANYWHERE = {"0.0.0.0", "*", "[::]", "::"}
+
+
+def is_running(service: Service, target: Target) -> str:
+    """The unit is active now and enabled at boot."""
+    unit = target.report["units"][service.name]
+    if unit["active"] != "active":
+        return f"the unit is {unit['active'] or 'missing'}"
+    return "" if unit["enabled"] in ("enabled", "alias") else f"the unit is {unit['enabled'] or 'not enabled'}"
+
+
+def started_as_declared(service: Service, target: Target) -> str:
+    """The running process has the declared environment: not the file, the process."""
+    found = target.report["units"][service.name]["environment"]
+    if not found:
+        return "there is no process"
+    for name, value in service.environment.items():
+        if found.get(name) != value:
+            return f"{name} is {found.get(name, '(unset)')}, declared is {value}"
+    return ""
+
+
+def has_version(service: Service, version: str, target: Target) -> str:
+    """The API says the declared version."""
+    found = target.report["version"].get(service.name)
+    return "" if found == version else f"it answers as {found}" if found else f"nothing answers at {service.address}"
+
+
+def listens_narrowly(host: str, port: int, target: Target) -> str:
+    """Something listens on the declared address at that port, and on no other address."""
+    found = {address for address, at in target.listening if at == port}
+    wanted = _ANYWHERE if host in _ANYWHERE else {host, f"[{host}]"}
+    if not found:
+        return f"nothing listens on port {port}"
+    return f"port {port} is open on {', '.join(sorted(found - wanted))}" if found - wanted else ""
+
+
+def nothing_else(host: OllamaHost, target: Target) -> str:
+    """No unit carries our mark that is not declared."""
+    extra = set(target.report["ours"]) - {service.name for service in host.services}
+    return f"{', '.join(sorted(extra))} is ours and not declared" if extra else ""

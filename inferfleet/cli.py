@@ -1,0 +1,86 @@
+"""The `inferfleet` command: init, plan, verify, lab, demo."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from inferfleet import __version__
+from inferfleet import verify as verification
+from inferfleet.errors import FleetError
+from inferfleet.inventory import plan_from
+from inferfleet.lab.cli import lab
+from inferfleet.plan import show
+from inferfleet.scaffold import copy_project
+
+
+class Fleet(click.Group):
+    """Ends in one clear line for everything the user can mend."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a FleetError becomes its lines on standard error and exit status 1."""
+        try:
+            return super().invoke(ctx)
+        except FleetError as error:
+            click.echo(str(error), err=True)
+            sys.exit(1)
+
+
+@click.group(cls=Fleet)
+@click.version_option(__version__, prog_name="inferfleet")
+def main() -> None:
+    """Turn bare Linux GPU hosts into a self-hosted LLM inference fleet, and keep them so."""
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+def init(directory: Path) -> None:
+    """Copy the starter project to DIRECTORY."""
+    for path in copy_project(directory):
+        click.echo(f"wrote {path}")
+    click.echo(f"next: cd {directory}, edit inventory/prod.py, then pyinfra inventory/prod.py deploy.py --dry --diff")
+
+
+@main.command()
+@click.argument("inventory", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(inventory: str, as_json: bool) -> None:
+    """Show what INVENTORY places where; no host is contacted."""
+    placed = plan_from(inventory)
+    if as_json:
+        click.echo(json.dumps(show.as_data(placed), indent=1))
+        return
+    table = Table("host", "instance", "engine", "cards", "address", "models", box=None)
+    for row in show.rows(placed):
+        table.add_row(*row)
+    Console().print(table)
+
+
+@main.command()
+@click.argument("inventory", type=click.Path())
+@click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit report to this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def verify(inventory: str, junit: Path | None, as_json: bool) -> None:
+    """Prove that the hosts of INVENTORY are as declared, down to a token from every model."""
+    plan_from(inventory)  # mistakes end here, in their own words
+
+    def say(sentence: str, reason: str) -> None:
+        mark = click.style("no ", fg="red") if reason else click.style("yes", fg="green")
+        click.echo(f"{mark} {sentence}" + (f": {reason}" if reason else ""))
+
+    found = verification.verify(inventory, (lambda *_: None) if as_json else say, junit)
+    if as_json:
+        click.echo(verification.as_json(found))
+    elif not found.results:
+        raise FleetError(f"{inventory}: nothing was checked: {found.broken or 'no instances are declared'}")
+    wrong = sum(not result["holds"] for result in found.results)
+    if not as_json:
+        click.echo(f"{len(found.results)} checks, {wrong} do not hold")
+    sys.exit(1 if wrong or not found.results else 0)
+
+
+main.add_command(lab)

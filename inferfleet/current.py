@@ -1,0 +1,34 @@
+"""Inside a deploy: this host's slice of the plan for the whole inventory.
+
+`deploy.py` runs once for each host; the plan is made once, from all hosts of the inventory, also under `--limit`,
+so that nothing moves when fewer hosts are touched.
+"""
+
+from weakref import WeakKeyDictionary
+
+from pyinfra.api.inventory import Inventory
+from pyinfra.context import ctx_host, ctx_inventory
+
+from inferfleet.engines.ollama_host import OllamaHost
+from inferfleet.plan import FleetPlan, make_plan
+from inferfleet.services import ollama_host
+from inferfleet.spec import parse_fleet
+
+_plans: WeakKeyDictionary[Inventory, FleetPlan] = WeakKeyDictionary()
+
+
+def plan_of(inventory: Inventory) -> FleetPlan:
+    """The plan for an inventory, made once.
+
+    Raises:
+        SpecError: one line for each mistake in it; pyinfra then stops before it touches any host.
+    """
+    if inventory not in _plans:
+        _plans[inventory] = make_plan(parse_fleet({host.name: host.data.dict() for host in inventory}))
+    return _plans[inventory]
+
+
+def my_ollama() -> OllamaHost | None:
+    """What this host's Ollama must be; None where it runs none."""
+    node = plan_of(ctx_inventory.get()).node(ctx_host.get().name)
+    return ollama_host(node) if node else None

@@ -1,0 +1,49 @@
+"""Ollama as facts: its environment, and how an instance is bound to its cards.
+
+Sources: Ollama 0.32.15 `envconfig/config.go` and `docs/gpu.mdx`.
+"""
+
+from inferfleet.placed import Instance
+
+USER = "ollama"
+HOME = "/usr/share/ollama"
+ROOT = "/opt/inferfleet/ollama"
+BINARY = f"{ROOT}/current/bin/ollama"
+ARCHIVE = "ollama-linux-{arch}.tar.zst"
+# Where nothing is visible, Ollama runs on the CPU: what each backend calls "no card".
+_NO_CARD = {"CUDA_VISIBLE_DEVICES": "-1", "ROCR_VISIBLE_DEVICES": "-1", "GGML_VK_VISIBLE_DEVICES": "-1"}
+_VISIBLE = {"cuda": "CUDA_VISIBLE_DEVICES", "vulkan": "GGML_VK_VISIBLE_DEVICES"}
+
+
+def environment(instance: Instance) -> dict[str, str]:
+    """The whole environment an instance is started with, in the order it is written.
+
+    Every setting whose default depends on the hardware is in it (design D7).
+    """
+    settings = instance.settings
+    return {
+        "HOME": HOME,
+        "OLLAMA_HOST": instance.address,
+        "OLLAMA_MODELS": settings.models_dir,
+        "OLLAMA_NUM_PARALLEL": str(settings.parallel),
+        "OLLAMA_MAX_LOADED_MODELS": str(settings.max_loaded_models or max(1, len(instance.models))),
+        "OLLAMA_MAX_QUEUE": str(settings.max_queue),
+        "OLLAMA_KEEP_ALIVE": "-1" if settings.keep_alive == "forever" else settings.keep_alive,
+        "OLLAMA_LOAD_TIMEOUT": "-1" if settings.load_timeout == "forever" else settings.load_timeout,
+        "OLLAMA_CONTEXT_LENGTH": str(settings.context),
+        "OLLAMA_FLASH_ATTENTION": "1" if settings.flash_attention else "0",
+        "OLLAMA_KV_CACHE_TYPE": settings.kv_cache_type,
+        # Instances of a node share one store: none may clean up what another is fetching (docs: one puller).
+        "OLLAMA_NOPRUNE": "1",
+        "OLLAMA_NO_CLOUD": "1",
+        **_cards(instance),
+        **settings.environment,
+    }
+
+
+def _cards(instance: Instance) -> dict[str, str]:
+    """Which cards the instance sees: by UUID where one is declared, else by index."""
+    visible: dict[str, list[str]] = {}
+    for gpu in instance.gpus:
+        visible.setdefault(_VISIBLE[gpu.backend], []).append(gpu.uuid or str(gpu.index))
+    return {**_NO_CARD, **{name: ",".join(cards) for name, cards in visible.items()}}

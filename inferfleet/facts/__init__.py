@@ -1,0 +1,1 @@
+"""What hosts are asked: few questions, each answered in one round trip."""

@@ -1,0 +1,131 @@
+"""Cgroups of a lab: the one handle that reaches every process of it.
+
+Three layouts are met (systemd's `docs/CGROUP_DELEGATION.md` gives them these names):
+
+    unified   /sys/fs/cgroup is cgroup2
+    hybrid    /sys/fs/cgroup/unified is cgroup2, /sys/fs/cgroup/systemd is the named v1 hierarchy
+    legacy    /sys/fs/cgroup/systemd alone
+
+A path must exist in each hierarchy that systemd-nspawn looks at. No controller is ever enabled
+below it, so cgroup2's rule against processes in inner nodes does not bite.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from inferfleet.errors import LabError
+
+ROOT = Path("/sys/fs/cgroup")
+_ENTER = 'while [ "$1" != -- ]; do echo 0 > "$1/cgroup.procs" || exit 125; shift; done; shift; exec "$@"'
+
+
+def hierarchies(root: Path = ROOT) -> tuple[Path, ...]:
+    """The mount points in which a lab's cgroup must exist, the one that counts first.
+
+    Raises:
+        LabError: no layout that we know.
+    """
+    if (root / "cgroup.controllers").exists():
+        return (root,)
+    found = [root / "unified"] if (root / "unified" / "cgroup.controllers").exists() else []
+    found += [root / "systemd"] if (root / "systemd" / "cgroup.procs").exists() else []
+    if not found:
+        raise LabError(f"{root}: neither cgroup2 nor the systemd hierarchy is mounted here", "mount cgroup2 on it")
+    return tuple(found)
+
+
+class Cgroup:
+    """One cgroup, in each hierarchy that must know it.
+
+    Args:
+        path: relative to the top of a hierarchy.
+        root: where the hierarchies are mounted.
+    """
+
+    def __init__(self, path: str, root: Path = ROOT) -> None:
+        self.path = path
+        self.root = root
+        self.dirs = tuple(top / path for top in hierarchies(root))
+
+    def child(self, name: str) -> "Cgroup":
+        """The cgroup of that name below this one."""
+        return Cgroup(f"{self.path}/{name}", self.root)
+
+    def create(self) -> None:
+        """The cgroup exists in every hierarchy.
+
+        Raises:
+            LabError: the kernel or a container around us does not allow it.
+        """
+        for directory in self.dirs:
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise LabError(f"{directory}: cgroup cannot be made ({error.strerror})") from error
+
+    def enter(self, argv: Sequence[str | Path]) -> list[str]:
+        """The command line that runs `argv` inside this cgroup."""
+        return ["sh", "-c", _ENTER, "enter", *map(str, self.dirs), "--", *map(str, argv)]
+
+    def pids(self) -> set[int]:
+        """Process ids in this cgroup and below it, as this machine counts them."""
+        found: set[int] = set()
+        for procs in self.dirs[0].rglob("cgroup.procs"):
+            try:
+                found.update(map(int, procs.read_text().split()))
+            except OSError:  # the cgroup went away between listing and reading
+                continue
+        return found
+
+    def kill(self, timeout_s: float = 10.0) -> None:
+        """No process is left in this cgroup or below it.
+
+        Raises:
+            LabError: some process did not die in time.
+        """
+        end = time.monotonic() + timeout_s
+        switch = self.dirs[0] / "cgroup.kill"  # since Linux 5.14; not in the v1 hierarchy
+        if switch.exists():
+            switch.write_text("1")
+        while pids := self.pids():
+            if time.monotonic() > end:
+                raise LabError(f"{self.dirs[0]}: processes do not die (got {sorted(pids)})")
+            if not switch.exists():
+                _kill_each(pids)
+            time.sleep(0.01)
+
+    def remove(self, timeout_s: float = 5.0) -> None:
+        """The cgroup and all below it are gone from every hierarchy; they must hold no process.
+
+        A cgroup that saw `cgroup.kill` may kill what is spawned into it later (seen on Linux 6.18),
+        so a killed one is always removed before it is used again.
+
+        Raises:
+            LabError: still busy after the time given.
+        """
+        end = time.monotonic() + timeout_s
+        while left := [directory for directory in self.dirs if not _removed(directory)]:
+            if time.monotonic() > end:
+                raise LabError(f"{left[0]}: cgroup is still busy")
+            time.sleep(0.01)
+
+
+def _kill_each(pids: set[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def _removed(directory: Path) -> bool:
+    """Remove a tree of cgroups bottom up, as far as it goes; True once it is gone."""
+    for path, _, _ in os.walk(directory, topdown=False):
+        try:
+            os.rmdir(path)
+        except OSError:  # busy for another moment, or gone already
+            continue
+    return not directory.exists()

@@ -1,0 +1,70 @@
+"""Operations that say what they will do before they do it (design D20).
+
+`converging` makes a pyinfra operation from a function that compares and gives `Changes`. No operation here is made
+otherwise, and each acts only when there are effects: what is done is always announced, and a plan can be made from it.
+"""
+
+import inspect
+from collections.abc import Callable, Generator
+from functools import wraps
+from typing import Any, ParamSpec, cast
+from weakref import WeakKeyDictionary
+
+from pyinfra.api import StringCommand, operation
+from pyinfra.api.host import Host
+from pyinfra.api.state import State
+from pyinfra.context import ctx_host, ctx_state
+from pyinfra.operations.util.files import generate_color_diff
+
+from inferfleet.changes import Changes, Effect
+
+P = ParamSpec("P")
+Decide = Callable[P, tuple[Changes, list[StringCommand]]]
+Announced = dict[tuple[str, str], tuple[Effect, ...]]
+
+_announced: WeakKeyDictionary[State, Announced] = WeakKeyDictionary()
+
+
+def converging(decide: Decide[P]) -> Callable[P, Any]:
+    """An operation from a decision: no effects, nothing done; effects, and the commands that bring them about.
+
+    Raises:
+        ValueError: while preparing, when a decision has commands without effects or effects without commands.
+    """
+
+    @wraps(decide)
+    def act(*args: P.args, **kwargs: P.kwargs) -> Generator[StringCommand, None, None]:
+        changes, commands = decide(*args, **kwargs)
+        if bool(changes.effects) != bool(commands):
+            raise ValueError(f"{decide.__name__}: effects and commands must come together")
+        host, state = ctx_host.get(), ctx_state.get()
+        if not commands:
+            host.noop("as declared")
+            return
+        _announce(state, host, changes)
+        yield from commands
+
+    made = operation()(act)
+    made.decides = inspect.unwrap(decide)  # type: ignore[attr-defined]
+    return cast(Callable[P, Any], made)
+
+
+def effects(state: State) -> Announced:
+    """What every prepared operation announced: (host name, operation hash) -> effects."""
+    return _announced.get(state, {})
+
+
+def _announce(state: State, host: Host, changes: Changes) -> None:
+    """Say it once: while preparing, or with `-y`, which does not prepare, just before it is done."""
+    announced, key = _announced.setdefault(state, {}), (host.name, host.current_op_hash or "")
+    if announced.get(key) == changes.effects:
+        return
+    announced[key] = changes.effects
+    for effect in changes.effects:
+        host.log(f"will {effect}")
+    if state.config.DIFF:
+        for change in changes.files:
+            host.log(f"--- {change.path}" if change.before is not None else f"+++ {change.path} (new)")
+            before, after = ((text or "").splitlines(keepends=True) for text in (change.before, change.after))
+            for line in generate_color_diff(before, after):
+                host.log(line.rstrip("\n"))

@@ -1,0 +1,51 @@
+"""A host's Ollama: account, release, services, models. All four share one question to the host."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pyinfra.api import QuoteString, StringCommand
+from pyinfra.context import host
+
+from inferfleet import changes
+from inferfleet.changes import Changes
+from inferfleet.engines.ollama_host import OllamaHost
+from inferfleet.facts.ollama import OllamaState
+from inferfleet.operations.effects import converging
+from inferfleet.operations.live import LiveCommand
+from inferfleet.remote import compact, script
+
+# A killed run leaves its last command running on the host: the next one waits for it (flock, util-linux 2.36).
+_ALONE = "flock -o -w 900 /run/inferfleet.lock"
+
+Decision = tuple[Changes, list[StringCommand]]
+
+
+def _decide(compare: Callable[[OllamaHost, dict[str, Any]], Changes], declared: OllamaHost, tool: str) -> Decision:
+    found = compare(declared, host.get_fact(OllamaState, compact(declared.question)))
+    if not found.effects:
+        return found, []
+    return found, [LiveCommand(_ALONE, "python3 -c", QuoteString(script(tool)), QuoteString(compact(found.work)))]
+
+
+@converging
+def account(declared: OllamaHost) -> Decision:
+    """The user `ollama` exists and owns its home and the store."""
+    return _decide(changes.account, declared, "ollama_account")
+
+
+@converging
+def release(declared: OllamaHost) -> Decision:
+    """The declared release is unpacked, checked and live; the one before it is kept."""
+    return _decide(changes.release, declared, "ollama_release")
+
+
+@converging
+def services(declared: OllamaHost) -> Decision:
+    """Every instance runs as declared and is enabled; only an instance that differs is restarted."""
+    return _decide(changes.services, declared, "ollama_services")
+
+
+@converging
+def models(declared: OllamaHost) -> Decision:
+    """Every declared model is in the store and in memory; what we brought and is declared no longer is gone."""
+    return _decide(changes.models, declared, "ollama_models")

@@ -1,0 +1,51 @@
+"""What a plan consists of: instances with their cards and ports, node by node."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from inferfleet.spec import Model, OllamaEngine
+
+
+@dataclass(frozen=True)
+class PlacedGpu:
+    """A card as an instance gets it: its position in the node's `gpus`, and what is declared of it."""
+
+    index: int
+    model: str
+    uuid: str | None
+    backend: Literal["cuda", "vulkan"]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One engine process: where it runs, on which cards, at which port, for which models.
+
+    Its name is unique on its node and is the name of its systemd unit, container and log.
+    """
+
+    node: str
+    name: str
+    engine: Literal["ollama"]
+    settings: OllamaEngine
+    gpus: tuple[PlacedGpu, ...]
+    port: int
+    models: tuple[str, ...]
+
+    @property
+    def address(self) -> str:
+        """`host:port` it listens on, an IPv6 host in brackets."""
+        host = self.settings.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    @property
+    def processor(self) -> str:
+        """`the GPU` or `the CPU`: where its models must run."""
+        return "the GPU" if self.gpus else "the CPU"
+
+
+@dataclass(frozen=True)
+class PlacedModel:
+    """A model by name, with what is declared of it."""
+
+    name: str
+    spec: Model

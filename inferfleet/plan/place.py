@@ -1,0 +1,96 @@
+"""Placement: instances from a node's cards, then models onto instances."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from inferfleet.placed import Instance, PlacedGpu
+from inferfleet.spec import DeclaredInstance, FleetNode, Model, OllamaEngine
+
+
+def instances_of(node: FleetNode, mistakes: list[str]) -> tuple[Instance, ...]:
+    """A node's instances without models: as written out in the inventory, or by the engine's `per` rule."""
+    settings = node.engines.ollama
+    if settings is None:
+        return ()
+    declared = node.node.instances if node.node.instances is not None else _by_rule(node, settings)
+    instances = tuple(_placed(node, settings, position, entry) for position, entry in enumerate(declared))
+    mistakes += _clashes(instances)
+    return instances
+
+
+def _by_rule(node: FleetNode, settings: OllamaEngine) -> list[DeclaredInstance]:
+    cards = range(len(node.node.gpus))
+    if settings.per == "node":
+        return [DeclaredInstance(engine="ollama", gpus=tuple(cards), name="ollama", port=None)]
+    return [DeclaredInstance(engine="ollama", gpus=(card,), name=None, port=None) for card in cards]
+
+
+def _placed(node: FleetNode, settings: OllamaEngine, position: int, entry: DeclaredInstance) -> Instance:
+    gpus = tuple(
+        PlacedGpu(index, gpu.model, gpu.uuid, gpu.backend)
+        for index, gpu in enumerate(node.node.gpus)
+        if index in entry.gpus
+    )
+    # A name that follows the cards stays when an instance before it goes away.
+    place = "-".join(f"gpu{index}" for index in sorted(entry.gpus)) or f"cpu{_before(node, position)}"
+    return Instance(
+        node=node.name,
+        name=entry.name or f"{entry.engine}-{place}",
+        engine=entry.engine,
+        settings=settings,
+        gpus=gpus,
+        port=entry.port or settings.port + position,
+        models=(),
+    )
+
+
+def _before(node: FleetNode, position: int) -> int:
+    """How many instances on the CPU come before this one."""
+    return sum(not entry.gpus for entry in (node.node.instances or ())[:position])
+
+
+def _clashes(instances: tuple[Instance, ...]) -> list[str]:
+    wrong = []
+    for position, one in enumerate(instances):
+        if one.port > 65535:
+            wrong.append(f"{one.node}: {one.name} would get port {one.port}; choose a lower `port`")
+        for other in instances[:position]:
+            if one.port == other.port:
+                wrong.append(
+                    f"{one.node}: {other.name} and {one.name} both get port {one.port}; give one another `port`"
+                )
+            if one.name == other.name:
+                wrong.append(f"{one.node}: two instances are called {one.name}; give one another `name`")
+    return wrong
+
+
+def placed_models(
+    nodes: Mapping[str, tuple[Instance, ...]], models: Iterable[tuple[str, Model]], mistakes: list[str]
+) -> dict[str, tuple[Instance, ...]]:
+    """Put every model on its instances: on all of the engine's, or on the emptiest ones, nodes in turn.
+
+    Models are placed in the order they are declared and ties go to the earlier host, so that a model added at the
+    end moves nothing.
+    """
+    placed = {(i.node, i.name): i for instances in nodes.values() for i in instances}
+    for name, model in models:
+        able = [i for i in placed.values() if i.engine == model.engine]
+        wanted = len(able) if model.replicas == "all" else int(model.replicas)
+        if wanted > len(able) or not able:
+            count = "one" if model.replicas == "all" else str(wanted)
+            mistakes.append(
+                f"models.{name}: wants {count} of {len(able)} {model.engine} instances; "
+                f"lower `replicas`, or add cards or `instances` to the inventory"
+            )
+            continue
+        for instance in _choose(able, wanted):
+            placed[instance.node, instance.name] = replace(instance, models=(*instance.models, name))
+    return {node: tuple(placed[node, instance.name] for instance in instances) for node, instances in nodes.items()}
+
+
+def _choose(able: list[Instance], wanted: int) -> list[Instance]:
+    chosen: list[Instance] = []
+    for _ in range(wanted):
+        left = [i for i in able if i not in chosen]
+        chosen.append(min(left, key=lambda i: (sum(c.node == i.node for c in chosen), len(i.models), able.index(i))))
+    return chosen

@@ -1,0 +1,66 @@
+"""Make the service's user, its home and the models directory, and give the store to that user.
+
+Told {"user", "home", "models_dir"}. The same names and places as upstream's installer (install.sh, 0.32).
+"""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import subprocess
+import sys
+from typing import Any
+
+
+def group_exists(name: str) -> bool:
+    """Whether the host knows a group of that name."""
+    try:
+        grp.getgrnam(name)
+        return True
+    except KeyError:
+        return False
+
+
+def make_user(name: str, home: str) -> None:
+    """The user exists, and may open the cards' device nodes."""
+    try:
+        pwd.getpwnam(name)
+        return
+    except KeyError:
+        pass
+    groups = ",".join(group for group in ("render", "video") if group_exists(group))
+    own = ["-g", name] if group_exists(name) else ["-U"]
+    command = ["useradd", "-r", "-s", "/bin/false", "-d", home, *own, *(["-G", groups] if groups else []), name]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(f"ollama account: useradd {name}: {' '.join(done.stdout.split()) or done.returncode}")
+
+
+def give(path: str, entry: pwd.struct_passwd) -> None:
+    """The path itself, and not what a link points at, belongs to the user and its group."""
+    os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+
+
+def main(work: dict[str, Any]) -> None:
+    """Bring it about; what is so already stays as it is."""
+    make_user(work["user"], work["home"])
+    entry = pwd.getpwnam(work["user"])
+    for path in (work["home"], work["models_dir"]):
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        give(path, entry)
+        os.chmod(path, os.stat(path).st_mode & 0o777 | 0o755)
+    parent = os.path.dirname(work["models_dir"])
+    if parent.startswith(work["home"] + "/"):
+        give(parent, entry)
+    for directory, directories, files in os.walk(work["models_dir"]):
+        for name in directories + files:
+            give(os.path.join(directory, name), entry)
+
+
+if __name__ == "__main__":
+    try:
+        main(json.loads(sys.argv[1]))
+    except OSError as problem:
+        sys.exit(f"ollama account: {problem}")

@@ -1,0 +1,61 @@
+"""Ask a model on this host for an answer and say where it was computed, as one line of JSON.
+
+Told {"address", "model", "prompts", "tokens"}. Each prompt is answered greedily; then `/api/ps` says how much of the
+model is in a card's memory. An embedding model gives a vector instead of tokens.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+# This host itself is never asked through a proxy, whatever the environment says.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def post(address: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a request; a RuntimeError with Ollama's own words where it refuses."""
+    request = urllib.request.Request(f"http://{address}{path}", json.dumps(body).encode() if body else None)
+    try:
+        with _DIRECT.open(request, timeout=300) as answer:
+            found = json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise RuntimeError(f"{path} answers {error.code}: {error.read().decode('utf-8', 'replace').strip()}") from error
+    return dict(found)
+
+
+def chat(work: dict[str, Any], prompt: str) -> dict[str, Any]:
+    """One greedy answer: its text and number of tokens."""
+    message = {"role": "user", "content": prompt}
+    body = {"model": work["model"], "messages": [message], "stream": False, "options": {"temperature": 0}}
+    if work["tokens"]:
+        body["options"] = {"temperature": 0, "num_predict": work["tokens"]}
+    answer = post(work["address"], "/api/chat", body)
+    return {"text": answer["message"]["content"], "tokens": answer.get("eval_count", 0)}
+
+
+def ask(work: dict[str, Any]) -> dict[str, Any]:
+    """Every prompt's answer, and where the model is."""
+    can = post(work["address"], "/api/show", {"model": work["model"]}).get("capabilities", [])
+    started = time.time()
+    if "embedding" in can and "completion" not in can:
+        vector = post(work["address"], "/api/embed", {"model": work["model"], "input": "ping"})["embeddings"][0]
+        answers = {"ping": {"text": "", "tokens": len(vector)}}
+    else:
+        answers = {prompt: chat(work, prompt) for prompt in work["prompts"]}
+    seconds = time.time() - started
+    loaded = post(work["address"], "/api/ps", {})["models"]
+    return {"answers": answers, "seconds": seconds, "loaded": [[m["name"], m["size"], m["size_vram"]] for m in loaded]}
+
+
+if __name__ == "__main__":
+    try:
+        found = ask(json.loads(sys.argv[1]))
+    except (OSError, RuntimeError, ValueError, LookupError, http.client.HTTPException) as error:
+        found = {"error": str(error) or type(error).__name__}
+    sys.stdout.write(json.dumps(found) + "\n")

@@ -1,0 +1,286 @@
+"""Bring the declared models into the store, remove what we brought and nobody declares, load what must stay loaded.
+
+Told {"user", "models_dir", "record", "addresses", "bring", "known", "broken", "remove", "load"}. The record says which
+names we brought (written before the work, so that a killed run still knows) and which blobs were found whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import Any, BinaryIO
+
+PULL_STALL_S = 300
+# This host itself is never asked through a proxy, whatever the environment says.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+BROKEN_OFF = (OSError, ValueError, http.client.HTTPException)
+
+
+class Failed(Exception):
+    """One line for the user."""
+
+
+def say(text: str) -> None:
+    """One line for the user, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def call(address: str, path: str, body: Any = None, method: str | None = None, timeout: int = PULL_STALL_S) -> Any:
+    """The open answer of Ollama's API; its own words where it refuses."""
+    data = body if body is None or isinstance(body, bytes) or hasattr(body, "read") else json.dumps(body).encode()
+    request = urllib.request.Request(f"http://{address}{path}", data=data, method=method)
+    if hasattr(body, "read"):
+        request.add_header("Content-Length", str(os.fstat(body.fileno()).st_size))
+    try:
+        return _DIRECT.open(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        text = error.read().decode("utf-8", "replace")
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            text = str(json.loads(text)["error"])
+        raise Failed(f"{path} {error.code}: {text.strip()}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Failed(f"{path} at {address}: {getattr(error, 'reason', error)!s}") from error
+
+
+def ask(address: str, path: str, body: Any = None, method: str | None = None) -> Any:
+    """The whole answer of Ollama's API."""
+    try:
+        with call(address, path, body, method) as answer:
+            return json.loads(answer.read() or b"null")
+    except BROKEN_OFF as error:
+        raise Failed(f"{path} at {address}: broke off: {error}") from error
+
+
+def follow(address: str, path: str, body: dict[str, Any], name: str) -> None:
+    """Run a streaming request to its end. Only a last line `success` counts: the status is 200 whatever happens."""
+    shown, last = 0.0, ""
+    try:
+        with call(address, path, body) as answer:
+            for line in answer:
+                event = json.loads(line)
+                if "error" in event:
+                    raise Failed(f"{name}: {event['error']}")
+                last = event.get("status", "")
+                if event.get("total") and time.time() - shown > 3:
+                    shown = time.time()
+                    say(f"{name}: {last}, {event.get('completed', 0) // 10**6} of {event['total'] // 10**6} MB")
+    except BROKEN_OFF as error:
+        raise Failed(f"{name}: broke off while {last or 'starting'}: {error}") from error
+    if last != "success":
+        raise Failed(f"{name}: ended with {last!r} instead of success")
+
+
+def manifest_path(models_dir: str, name: str) -> str:
+    """Where the store keeps the manifest of a full name."""
+    model, _, tag = name.rpartition(":")
+    parts = model.split("/")
+    if len(parts) < 3:
+        parts = ["registry.ollama.ai", "library"][: 3 - len(parts)] + parts
+    return "/".join([models_dir, "manifests", *parts, tag])
+
+
+def blob_path(models_dir: str, digest: str) -> str:
+    """Where the store keeps a blob."""
+    return f"{models_dir}/blobs/{digest.replace(':', '-')}"
+
+
+def digests(models_dir: str, name: str) -> tuple[str, list[dict[str, Any]]]:
+    """The digest of the manifest file, and its layers."""
+    with open(manifest_path(models_dir, name), "rb") as file:
+        raw = file.read()
+    try:
+        manifest = json.loads(raw)
+        return "sha256:" + hashlib.sha256(raw).hexdigest(), [*manifest["layers"], manifest["config"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failed(f"{name}: its manifest in the store is unreadable; is the disk sound?") from error
+
+
+def pull(address: str, order: dict[str, Any]) -> None:
+    """From a mirror the model comes under the mirror's name and is then renamed, byte for byte."""
+    origin, mirror = order["origin"], order["mirror"]
+    source = origin
+    if mirror:
+        host = re.sub("^https?://", "", mirror)
+        source = "/".join([host, *(["library"] if "/" not in origin else []), origin])
+    body = {"model": source, "insecure": bool(mirror and mirror.startswith("http:"))}
+    follow(address, "/api/pull", body, order["name"])
+    if source != order["name"]:
+        call(address, "/api/copy", {"source": source, "destination": order["name"]}).close()
+        if mirror:
+            call(address, "/api/delete", {"model": source}, "DELETE").close()
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """The digest of an open file, which stands at its beginning again afterwards."""
+    digest = hashlib.sha256()
+    for block in iter(lambda: file.read(1 << 20), b""):
+        digest.update(block)
+    file.seek(0)
+    return digest.hexdigest()
+
+
+def open_gguf(work: dict[str, Any], order: dict[str, Any]) -> BinaryIO:
+    """The GGUF itself, or a copy fetched beside the store (the space that the model needs anyway).
+
+    The copy has no name while it is used, so that nothing is left of it however this run ends.
+    """
+    origin = order["origin"]
+    if origin.startswith("file:"):
+        return open(origin[len("file:") :], "rb")
+    path = f"{work['models_dir']}/.inferfleet-fetch"
+    copy = open(path, "w+b")  # noqa: SIM115  # the caller closes it
+    os.remove(path)
+    try:
+        with urllib.request.urlopen(origin, timeout=60) as answer:
+            shutil.copyfileobj(answer, copy, 1 << 20)
+    except urllib.error.HTTPError as error:
+        raise Failed(f"{order['name']}: {origin} answers {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Failed(f"{order['name']}: {origin}: {getattr(error, 'reason', error)!s}") from error
+    copy.seek(0)
+    return copy
+
+
+def from_file(work: dict[str, Any], address: str, order: dict[str, Any]) -> None:
+    """The GGUF becomes a blob, if it is the declared one, and the blob a model."""
+    with open_gguf(work, order) as file:
+        found = sha256_of(file)
+        if found != order["sha256"]:
+            raise Failed(f"{order['origin']} has SHA-256 {found}, declared is {order['sha256']}; it was not used")
+        call(address, f"/api/blobs/sha256:{found}", file, "POST").close()
+    create(address, order, {"files": {os.path.basename(order["origin"]): f"sha256:{found}"}})
+
+
+def create(address: str, order: dict[str, Any], made_from: dict[str, Any]) -> None:
+    """The model is made anew with the declared settings."""
+    body = dict(order["settings"], model=order["name"], **made_from)
+    follow(address, "/api/create", body, order["name"])
+
+
+def bring(work: dict[str, Any], address: str, order: dict[str, Any]) -> str:
+    """The model is in the store as declared; its manifest's digest."""
+    say(f"{order['name']}: fetching from {order['mirror'] or order['origin']}")
+    if order["how"] == "pull":
+        pull(address, order)
+    elif order["how"] == "file":
+        from_file(work, address, order)
+    else:
+        create(address, order, {"from": order["origin"]})
+    manifest, layers = digests(work["models_dir"], order["name"])
+    weights = [x["digest"] for x in layers if x["mediaType"] == "application/vnd.ollama.image.model"]
+    if order["pin"] and order["pin"] not in [manifest, *weights]:
+        call(address, "/api/delete", {"model": order["name"]}, "DELETE").close()
+        raise Failed(f"{order['name']} is {manifest}, pinned to {order['pin']}; it was removed again")
+    return manifest
+
+
+def read_record(path: str) -> dict[str, Any]:
+    """What earlier runs wrote down; nothing where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        found = None
+    found = found if isinstance(found, dict) else {}
+    return {"models": found.get("models", {}), "blobs": found.get("blobs", {})}
+
+
+def write_record(path: str, record: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + ".partial", "w", encoding="utf-8") as file:
+        json.dump(record, file, indent=1, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(path + ".partial", path)
+
+
+def fingerprint(path: str) -> list[int]:
+    """As `ollama_state.py` takes it."""
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def check_blobs(work: dict[str, Any], record: dict[str, Any]) -> None:
+    """Hash what was not hashed before, so that later runs need only look at size and times."""
+    checked = {}
+    for name in work["known"]:
+        for layer in digests(work["models_dir"], name)[1]:
+            digest = layer["digest"]
+            path = blob_path(work["models_dir"], digest)
+            now = fingerprint(path)
+            if record["blobs"].get(digest) != now:
+                with open(path, "rb") as file:
+                    if f"sha256:{sha256_of(file)}" != digest:
+                        raise Failed(f"{name}: {digest} is corrupt after it was fetched; is the disk sound?")
+            checked[digest] = now
+    record["blobs"] = checked
+
+
+def unload(work: dict[str, Any], name: str) -> None:
+    """Whoever holds the old weights in memory lets go of them."""
+    for address in work["addresses"].values():
+        for model in ask(address, "/api/ps")["models"]:
+            if model["name"] == name:
+                ask(address, "/api/generate", {"model": name, "keep_alive": 0, "stream": False})
+
+
+def load(address: str, name: str) -> None:
+    """The model is in an instance's memory and stays there."""
+    started = time.time()
+    can = ask(address, "/api/show", {"model": name}).get("capabilities", [])
+    if "embedding" in can and "completion" not in can:
+        ask(address, "/api/embed", {"model": name, "input": "", "keep_alive": -1})
+    else:
+        ask(address, "/api/generate", {"model": name, "keep_alive": -1, "stream": False})
+    say(f"{name} is in memory at {address} after {time.time() - started:.1f} s")
+
+
+def bring_all(work: dict[str, Any], record: dict[str, Any], puller: str) -> None:
+    """Every ordered model is brought, and the record is true after each."""
+    for order in work["bring"]:
+        if order["ours"]:
+            entry = record["models"].setdefault(order["name"], {"recipe": None, "manifest": None, "ours": True})
+            entry["recipe"] = None
+    write_record(work["record"], record)
+    for digest in work["broken"]:
+        os.remove(blob_path(work["models_dir"], digest))
+    for order in work["bring"]:
+        manifest = bring(work, puller, order)
+        unload(work, order["name"])
+        record["models"][order["name"]] = {"recipe": order["recipe"], "manifest": manifest, "ours": order["ours"]}
+        write_record(work["record"], record)
+
+
+def main(work: dict[str, Any]) -> None:
+    """Bring it about. One instance does all the fetching, because they share one store."""
+    record, addresses = read_record(work["record"]), work["addresses"]
+    puller = next(iter(addresses.values()))
+    bring_all(work, record, puller)
+    for name in work["remove"]:
+        unload(work, name)
+        call(puller, "/api/delete", {"model": name}, "DELETE").close()
+        record["models"].pop(name, None)
+        say(f"{name} is removed")
+    check_blobs(work, record)
+    write_record(work["record"], record)
+    for service, names in work["load"].items():
+        for name in names:
+            load(addresses[service], name)
+
+
+if __name__ == "__main__":
+    try:
+        main(json.loads(sys.argv[1]))
+    except (Failed, OSError) as error:
+        sys.exit(f"ollama models: {error}")

@@ -1,0 +1,153 @@
+"""Write the units, remove those no longer declared, start or restart what must be, wait until each answers.
+
+Told {"mark", "unit_dir", "files", "links", "enable", "names", "restart", "remove", "version"}.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import Any, NoReturn
+
+DROP_IN = "zz-inferfleet.conf"
+READY_S = 90
+# This host itself is never asked through a proxy, whatever the environment says.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def fail(text: str) -> NoReturn:
+    """End with one line for the user."""
+    sys.exit(text)
+
+
+def say(text: str) -> None:
+    """One line for the user, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def systemctl(*words: str) -> None:
+    """Run it; ends with its own words where it fails."""
+    done = subprocess.run(("systemctl", *words), capture_output=True, text=True)
+    if done.returncode:
+        fail(f"systemctl {' '.join(words)}: {' '.join((done.stderr or done.stdout).split())}")
+
+
+def read(path: str) -> str:
+    """The text of a file; empty where there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def write(path: str, text: str) -> None:
+    """Whole or not at all, also after a power cut."""
+    if os.path.islink(path):
+        os.remove(path)
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    partial = f"{os.path.dirname(path)}/.{os.path.basename(path)}.inferfleet"
+    with open(partial, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(partial, 0o644)
+    os.chown(partial, 0, 0)
+    os.replace(partial, path)
+
+
+def link(path: str, target: str) -> None:
+    """The path is a link to the target, whatever was there before."""
+    if not os.path.islink(path) or os.readlink(path) != target:
+        if os.path.lexists(path):
+            os.remove(path)
+        os.symlink(target, path)
+
+
+def remove(name: str, work: dict[str, Any]) -> None:
+    """A unit of ours goes whole; from one that is not ours only our drop-in goes, and it runs on as its own."""
+    path = f"{work['unit_dir']}/{name}.service"
+    drop_in = f"{path}.d/{DROP_IN}"
+    if os.path.islink(path) or not read(path).startswith(work["mark"]):
+        theirs = os.path.basename(os.readlink(path)) if os.path.islink(path) else f"{name}.service"
+        if os.path.islink(path):
+            os.remove(path)
+        os.remove(drop_in)
+        systemctl("daemon-reload")
+        let_go(theirs)
+    else:
+        systemctl("disable", "--now", name)
+        os.remove(path)
+        os.remove(drop_in)
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(drop_in))
+    say(f"{name} is removed")
+
+
+def let_go(unit: str) -> None:
+    """A unit from elsewhere, if it runs, starts again without our drop-in; one whose file is gone stops."""
+    command = ["systemctl", "show", "-p", "LoadState,ActiveState", unit]
+    shown = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    if "ActiveState=active" in shown:
+        systemctl("restart" if "LoadState=loaded" in shown else "stop", unit)
+
+
+def version_at(address: str) -> Any:
+    """What the API says its version is; None while it says nothing."""
+    try:
+        with _DIRECT.open(f"http://{address}/api/version", timeout=2) as answer:
+            return json.load(answer)["version"]
+    except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException):
+        return None
+
+
+def journal(name: str) -> str:
+    """The unit's last words."""
+    command = ["journalctl", "-q", "-n", "3", "-o", "cat", "-u", name]
+    text = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout
+    return " | ".join(text.strip().splitlines())
+
+
+def restart(name: str, address: str, version: str) -> None:
+    """Start it anew and wait until it answers as that version."""
+    systemctl("restart", name)
+    end = time.time() + READY_S
+    while version_at(address) != version:
+        if time.time() > end:
+            fail(f"{name} does not answer as {version} at {address} after {READY_S} s: {journal(name)}")
+        time.sleep(0.1)
+    say(f"{name} answers at {address}")
+
+
+def main(work: dict[str, Any]) -> None:
+    """Bring it about."""
+    for name in work["remove"]:
+        remove(name, work)
+    for name in work["names"]:
+        path = f"{work['unit_dir']}/{name}.service"
+        if os.path.islink(path) and os.readlink(path) == "/dev/null":
+            os.remove(path)
+    for path, text in sorted(work["files"].items()):
+        write(path, text)
+    for path, target in work["links"].items():
+        link(path, target)
+    systemctl("daemon-reload")
+    if work["enable"]:
+        systemctl("unmask", "--quiet", *work["enable"])
+        systemctl("enable", "--quiet", *work["enable"])
+    for name, address in work["restart"].items():
+        restart(name, address, work["version"])
+
+
+if __name__ == "__main__":
+    try:
+        main(json.loads(sys.argv[1]))
+    except OSError as error:
+        fail(str(error))

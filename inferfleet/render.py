@@ -1,0 +1,37 @@
+"""Text from a template and values: the project's own template first, the packaged one otherwise."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+_PACKAGE = Path(str(files("inferfleet")))
+# A wheel carries the starter project as data; in a clone it stands beside the library.
+_SHIPPED = (_PACKAGE / "_project" / "templates", _PACKAGE.parent / "templates")
+
+
+def systemd_quote(text: str) -> str:
+    """One word of a systemd setting, whatever it holds (systemd.syntax(7): quotes, C escapes, `%%`, `$$`)."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'
+
+
+def render(template: str, **values: Any) -> str:
+    """The text of `templates/<template>` with these values.
+
+    A template of that name in the working directory's `templates/` wins over the shipped one.
+
+    Raises:
+        jinja2.TemplateError: a template is missing or uses a value it was not given.
+    """
+    environment = Environment(
+        loader=FileSystemLoader([Path("templates"), *_SHIPPED]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters["systemd_quote"] = systemd_quote
+    return environment.get_template(template).render(**values)

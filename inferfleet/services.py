@@ -1,0 +1,68 @@
+"""From a node's plan to its services: templates rendered, and a digest of it all in the environment.
+
+The digest is how the next run knows whether a *running* process was started with what is declared (design D3):
+it stands in the process's environment, which nobody can change after the start.
+"""
+
+import hashlib
+
+from inferfleet.engines import ollama
+from inferfleet.engines.ollama_host import OllamaHost, Service
+from inferfleet.engines.ollama_store import entries
+from inferfleet.placed import Instance
+from inferfleet.plan import NodePlan
+from inferfleet.render import render
+from inferfleet.spec import tagged
+
+SPEC = "INFERFLEET_SPEC"
+
+
+def ollama_host(node: NodePlan) -> OllamaHost | None:
+    """What the node's Ollama must be; None where it runs none."""
+    if not node.instances:
+        return None
+    settings = node.instances[0].settings
+    return OllamaHost(
+        version=settings.version,
+        source=node.sources.ollama,
+        sha256=settings.sha256,
+        models_dir=settings.models_dir,
+        services=tuple(_service(instance) for instance in node.instances),
+        store=entries(node.models, node.sources.models),
+    )
+
+
+def _service(instance: Instance) -> Service:
+    environment = ollama.environment(instance)
+    unit = render("systemd/ollama.service.j2", instance=instance, binary=ollama.BINARY)
+    draft = unit + _drop_in(instance, environment)
+    digest = hashlib.sha256(f"{instance.settings.version}\n{draft}".encode()).hexdigest()[:16]
+    environment[SPEC] = digest
+    return Service(
+        name=instance.name,
+        address=reached_at(instance),
+        unit=unit,
+        drop_in=_drop_in(instance, environment),
+        environment=environment,
+        preload=tuple(map(tagged, instance.models)) if instance.settings.keep_alive == "forever" else (),
+    )
+
+
+def _drop_in(instance: Instance, environment: dict[str, str]) -> str:
+    return render(
+        "systemd/ollama-drop-in.conf.j2",
+        instance=instance,
+        environment=environment,
+        binary=ollama.BINARY,
+        user=ollama.USER,
+        home=ollama.HOME,
+        models_dir=instance.settings.models_dir,
+        cuda=any(gpu.backend == "cuda" for gpu in instance.gpus),
+    )
+
+
+def reached_at(instance: Instance) -> str:
+    """`host:port` at which the host itself reaches an instance, also one that listens on every address."""
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+    host = anywhere.get(instance.settings.host)
+    return f"{host}:{instance.port}" if host else instance.address

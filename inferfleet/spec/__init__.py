@@ -1,0 +1,169 @@
+"""What an inventory says, parsed: `parse_fleet(host data) -> Fleet`.
+
+Nouns, one file each: `node` (its GPUs and instances), `engine`, `model`, `sources`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from inferfleet.errors import SpecError
+from inferfleet.spec import wording
+from inferfleet.spec.engine import Engines, OllamaEngine
+from inferfleet.spec.model import NAME, Model
+from inferfleet.spec.node import DeclaredInstance, Gpu, Node
+from inferfleet.spec.sources import Sources
+
+__all__ = [
+    "DeclaredInstance", "Engines", "Fleet", "FleetNode", "Gpu", "Model", "Node", "OllamaEngine", "Sources",
+    "parse_fleet", "tagged",
+]  # fmt: skip
+
+KEYS = ("gpus", "instances", "engines", "models", "sources")
+# Near misses of our keys among a host's data; any other unknown key is the user's or pyinfra's own.
+_NEAR_MISSES = {"gpu": "gpus", "instance": "instances", "engine": "engines", "model": "models", "source": "sources"}
+
+
+@dataclass(frozen=True)
+class FleetNode:
+    """One host of the fleet with everything that holds for it."""
+
+    name: str
+    node: Node
+    engines: Engines
+    sources: Sources
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The whole inventory, parsed. Equal inventories give equal fleets."""
+
+    nodes: tuple[FleetNode, ...]
+    models: tuple[tuple[str, Model], ...]
+
+
+def tagged(name: str) -> str:
+    """A model's full name: Ollama reads `llama2` as `llama2:latest`."""
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def parse_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> Fleet:
+    """Parse the inventory: host name -> that host's data, as pyinfra merges it.
+
+    A host is a node of the fleet when its data has `gpus` or `instances`; other hosts and other keys are ignored.
+
+    Raises:
+        SpecError: with one line for each mistake, in the order of the inventory.
+    """
+    nodes = {name: data for name, data in hosts.items() if "gpus" in data or "instances" in data}
+    mistakes = [
+        f"{name}: unknown key {key!r}; did you mean {meant!r}?"
+        for name, data in hosts.items()
+        for key, meant in _NEAR_MISSES.items()
+        if key in data
+    ]
+    if not nodes and not mistakes:
+        raise SpecError(["inventory: no host has `gpus` or `instances`; say on which hosts the fleet runs"])
+    parsed = {name: _node(name, data, mistakes) for name, data in nodes.items()}
+    engines = _per_host(nodes, "engines", Engines, mistakes)
+    sources = _per_host(nodes, "sources", Sources, mistakes)
+    models = _models(nodes, mistakes)
+    if mistakes:
+        raise SpecError(dict.fromkeys(mistakes))
+    fleet = Fleet(tuple(FleetNode(name, parsed[name], engines[name], sources[name]) for name in nodes), tuple(models))
+    if wrong := [*_uuids_twice(fleet.nodes), *_engines_there(fleet)]:
+        raise SpecError(wrong)
+    return fleet
+
+
+N = TypeVar("N", bound=BaseModel)
+
+
+def _parse(noun: type[N], data: Any, where: str, mistakes: list[str]) -> N:
+    try:
+        return noun.model_validate(data)
+    except ValidationError as error:
+        mistakes.extend(wording.lines(error, where, data, noun))
+        return noun.model_construct()
+
+
+def _node(name: str, data: Mapping[str, Any], mistakes: list[str]) -> Node:
+    return _parse(Node, {key: data[key] for key in ("gpus", "instances") if key in data}, name, mistakes)
+
+
+def _per_host(nodes: Mapping[str, Mapping[str, Any]], key: str, noun: type[N], mistakes: list[str]) -> dict[str, N]:
+    """Parse a key that may differ by group; what all hosts share is called by its key alone."""
+    values = {name: data.get(key, {}) for name, data in nodes.items()}
+    shared = all(value == next(iter(values.values())) for value in values.values())
+    return {name: _parse(noun, value, key if shared else f"{name}: {key}", mistakes) for name, value in values.items()}
+
+
+def _models(nodes: Mapping[str, Mapping[str, Any]], mistakes: list[str]) -> list[tuple[str, Model]]:
+    first = next(iter(nodes))
+    declared = nodes[first].get("models", {})
+    for name, data in nodes.items():
+        if data.get("models", {}) != declared:
+            mistakes.append(
+                f"models: {first} and {name} differ; models are the fleet's: keep them in group_data/all.py"
+            )
+            return []
+    if not isinstance(declared, dict):
+        mistakes.append(f"models: must be a dict of name to settings (got {wording.shown(declared)})")
+        return []
+    found: list[tuple[str, Model]] = []
+    for name, data in declared.items():
+        _check_name(name, [other for other, _ in found], mistakes)
+        model = _parse(Model, data, f"models.{name}", mistakes)
+        _check_own_name(name, model, mistakes)
+        found.append((str(name), model))
+    return found
+
+
+def _check_name(name: Any, others: Iterable[str], mistakes: list[str]) -> None:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        mistakes.append(
+            f"models: {wording.shown(name)} is not a model's name; write it as in llama2:13b or team/chat:v1"
+        )
+    elif same := [other for other in others if tagged(other) == tagged(name)]:
+        mistakes.append(f"models.{name}: is declared twice, {same[0]!r} is the same model to Ollama; keep one of them")
+
+
+def _check_own_name(name: Any, model: Model, mistakes: list[str]) -> None:
+    """A customised model is made from another, so it cannot share that one's name."""
+    if not hasattr(model, "source") or model.is_file or not model.is_customised or not isinstance(name, str):
+        return
+    if tagged(model.source or name) == tagged(name):
+        mistakes.append(
+            f"models.{name}: has settings of its own under its source's name; "
+            f"call it something else and write source: {name!r}"
+        )
+
+
+def _uuids_twice(nodes: Iterable[FleetNode]) -> list[str]:
+    seen: dict[str, str] = {}
+    wrong = []
+    for node in nodes:
+        for gpu in node.node.gpus:
+            if gpu.uuid and gpu.uuid in seen:
+                wrong.append(f"{node.name}: card {gpu.uuid} is declared on {seen[gpu.uuid]} too; a card is in one host")
+            seen[gpu.uuid or ""] = node.name
+    return wrong
+
+
+def _engines_there(fleet: Fleet) -> list[str]:
+    wrong = [
+        f"{node.name}: instances[{position}]: engine {instance.engine!r} has no settings; "
+        f'add engines = {{"{instance.engine}": {{"version": ...}}}}'
+        for node in fleet.nodes
+        for position, instance in enumerate(node.node.instances or ())
+        if getattr(node.engines, instance.engine) is None
+    ]
+    wrong += [
+        f"models.{name}: engine {model.engine!r} is set up on no host; "
+        f'add engines = {{"{model.engine}": {{"version": ...}}}}'
+        for name, model in fleet.models
+        if all(getattr(node.engines, model.engine) is None for node in fleet.nodes)
+    ]
+    return wrong

@@ -1,0 +1,148 @@
+"""Engines: which program serves, at which version, and its settings."""
+
+import ipaddress
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from inferfleet.spec.base import Noun, Port, mistake
+
+_DURATION = re.compile(r"(\d+(\.\d+)?(ms|s|m|h))+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# Environment that other settings own, and where to say it instead.
+OWNED_ENVIRONMENT = {
+    "OLLAMA_HOST": "host and port",
+    "OLLAMA_NUM_PARALLEL": "parallel",
+    "OLLAMA_MAX_LOADED_MODELS": "max_loaded_models",
+    "OLLAMA_MAX_QUEUE": "max_queue",
+    "OLLAMA_KEEP_ALIVE": "keep_alive",
+    "OLLAMA_CONTEXT_LENGTH": "context",
+    "OLLAMA_FLASH_ATTENTION": "flash_attention",
+    "OLLAMA_KV_CACHE_TYPE": "kv_cache_type",
+    "OLLAMA_LOAD_TIMEOUT": "load_timeout",
+    "OLLAMA_MODELS": "models_dir",
+    "OLLAMA_NOPRUNE": "nothing: instances share one store",
+    "HOME": "nothing: the service has a home of its own",
+    "CUDA_VISIBLE_DEVICES": "gpus",
+    "GGML_VK_VISIBLE_DEVICES": "gpus",
+    "ROCR_VISIBLE_DEVICES": "gpus",
+    "INFERFLEET_SPEC": "nothing: it marks what the service was started with",
+}
+
+
+def _duration(value: Any) -> Any:
+    """`"forever"`, seconds as a number, or Go's form (`5m`, `1h30m`); in the end always a text."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if value < 0:
+            raise mistake("is negative", 'write "forever" for no limit, or a duration such as "5m"')
+        return f"{value}s"
+    if isinstance(value, str) and value != "forever" and not _DURATION.fullmatch(value):
+        raise mistake(
+            "is not a duration", 'write "forever", a number of seconds, or a duration such as "5m" or "1h30m"'
+        )
+    return value
+
+
+Duration = Annotated[str, BeforeValidator(_duration)]
+
+
+class OllamaEngine(Noun):
+    """Ollama on this fleet (or, by group data, on a part of it).
+
+    Everything whose default would move with the hardware is written out (design D7): Ollama 0.32 takes
+    its context length from the sum of the cards' memory, and reads any boolean it cannot parse as true.
+    """
+
+    version: str = Field(description="Release without `v`, such as `0.32.15`; at least 0.30.0.")
+    runtime: Literal["native"] = Field("native", description="How it runs: `native`, as a systemd service.")
+    per: Literal["card", "node"] = Field(
+        "card",
+        description="One instance for each card, or one for the whole node (Ollama then splits models over the cards).",
+    )
+    host: str = Field("127.0.0.1", description="Address it listens on. Ollama has no authentication: keep it private.")
+    port: Port = Field(11434, description="TCP port of a node's first instance; the others follow.")
+    parallel: int = Field(1, description="Requests answered at once by each loaded model.", ge=1, le=512)
+    max_loaded_models: int | None = Field(
+        None, description="Models in memory at once; by default as many as are placed on the instance.", ge=1, le=128
+    )
+    max_queue: int = Field(512, description="Requests that may wait; beyond it Ollama answers 503.", ge=1)
+    keep_alive: Duration = Field(
+        "forever", description='How long an idle model stays loaded: `"forever"` or a duration such as `5m`.'
+    )
+    context: int = Field(4096, description="Context length in tokens of each request.", ge=256, le=10_485_760)
+    flash_attention: bool = Field(True, description="Flash attention on or off.")
+    kv_cache_type: Literal["f16", "q8_0", "q4_0"] = Field("f16", description="Type of the KV cache.")
+    load_timeout: Duration = Field("5m", description="How long loading a model may stall.")
+    models_dir: str = Field(
+        "/usr/share/ollama/.ollama/models", description="Where models are kept on the host; upstream's own place."
+    )
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="Further environment, such as HTTPS_PROXY. Not for secrets."
+    )
+    sha256: str | None = Field(
+        None, description="SHA-256 of the release tarball; by default the one in the source's `sha256sum.txt`."
+    )
+
+    @field_validator("version")
+    @classmethod
+    def _version_form(cls, value: str) -> str:
+        match = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)(-rc\d+)?", value)
+        if not match:
+            raise mistake("is not a version", "write a release such as 0.32.15, without a leading v")
+        if (int(match[1]), int(match[2])) < (0, 30):
+            raise mistake("is too old", "use 0.30.0 or newer, which brings llama-server beside the binary")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _host_is_address(cls, value: str) -> str:
+        try:
+            ipaddress.ip_address(value)
+        except ValueError:
+            raise mistake(
+                "is not an IP address", "write an address of the host, such as 127.0.0.1 or 0.0.0.0"
+            ) from None
+        return value
+
+    @field_validator("models_dir")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if not re.fullmatch(r"(/[\w.@+-]+){2,}", value) or ".." in value:
+            raise mistake("is not an absolute path of at least two parts", "write it as in /srv/ollama/models")
+        return value
+
+    @field_validator("sha256")
+    @classmethod
+    def _hex(cls, value: str | None) -> str | None:
+        if value is not None and not _SHA256.fullmatch(value):
+            raise mistake("is not a SHA-256", "write 64 lower-case hexadecimal digits, as `sha256sum FILE` prints")
+        return value
+
+    @field_validator("environment")
+    @classmethod
+    def _not_ours(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                raise mistake(f"{name!r} is not a variable's name", "use letters, digits and underscores")
+            if name in OWNED_ENVIRONMENT:
+                raise mistake(f"{name} is set elsewhere", f"use the setting for it ({OWNED_ENVIRONMENT[name]})")
+            if not text.isprintable():
+                raise mistake(f"{name} holds a control character", "write it on one line")
+        return value
+
+    @model_validator(mode="after")
+    def _cache_needs_flash(self) -> "OllamaEngine":
+        if self.kv_cache_type != "f16" and not self.flash_attention:
+            raise mistake(
+                f"kv_cache_type {self.kv_cache_type} needs flash attention", "set flash_attention: True or use f16"
+            )
+        return self
+
+
+class Engines(Noun):
+    """The engines a node may run."""
+
+    ollama: OllamaEngine | None = Field(None, description="Ollama's settings.")

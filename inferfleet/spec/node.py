@@ -1,0 +1,114 @@
+"""A node: one host that serves models, its cards, and (rarely) its instances one by one."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from inferfleet.spec.base import Listed, Noun, Port, mistake
+
+_UUID = re.compile(r"(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Gpu(Noun):
+    """One card as the inventory declares it."""
+
+    model: str = Field(description="The card's usual name, such as `A30`.", min_length=1)
+    uuid: str | None = Field(
+        None, description="The card's UUID from `nvidia-smi -L`; with it the card is found whatever its index."
+    )
+    backend: Literal["cuda", "vulkan"] = Field(
+        "cuda", description="What drives the card: `cuda` (NVIDIA) or `vulkan` (any other card, by index)."
+    )
+    vram_gib: float | None = Field(None, description="The card's memory in GiB.", gt=0, le=2048)
+
+    @field_validator("uuid")
+    @classmethod
+    def _uuid_form(cls, value: str | None) -> str | None:
+        if value is not None and not _UUID.fullmatch(value):
+            raise mistake("is not a card's UUID", "copy it from `nvidia-smi -L`, as in GPU-8f1c2d3e-...")
+        return value
+
+    @model_validator(mode="after")
+    def _uuid_needs_cuda(self) -> "Gpu":
+        if self.uuid is not None and self.backend != "cuda":
+            raise mistake("a vulkan card has no UUID", "leave `uuid` out; vulkan cards are found by their index")
+        return self
+
+
+def _gpu_from_name(value: Any) -> Any:
+    """`"A30"` is short for `{"model": "A30"}`."""
+    return {"model": value} if isinstance(value, str) else value
+
+
+def _vram_number(value: Any) -> Any:
+    if isinstance(value, dict) and isinstance(value.get("vram_gib"), str):
+        raise mistake(
+            f"vram_gib is text, {value['vram_gib']!r}", "write the number of GiB without a unit, as in vram_gib: 24"
+        )
+    return value
+
+
+GpuEntry = Annotated[Gpu, BeforeValidator(_vram_number), BeforeValidator(_gpu_from_name)]
+
+
+class DeclaredInstance(Noun):
+    """One instance written out by hand, where the engine's `per` rule does not give what is wanted."""
+
+    engine: Literal["ollama"] = Field(description="The engine that runs.")
+    gpus: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Listed] = Field(
+        (), description="Positions in the node's `gpus`, from 0; none means that it runs on the CPU."
+    )
+    port: Port | None = Field(None, description="TCP port; by default the engine's port plus the instance's position.")
+    name: str | None = Field(
+        None,
+        description="Name of the instance and its systemd unit; by default made from the engine and its cards.",
+        pattern=r"^[a-z][a-z0-9-]{0,40}$",
+    )
+
+    @field_validator("gpus")
+    @classmethod
+    def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value):
+            raise mistake("names a card twice", "name each card of the instance once")
+        return value
+
+
+class Node(Noun):
+    """One host: what its own data in the inventory says."""
+
+    gpus: Annotated[tuple[GpuEntry, ...], Listed] = Field((), description="The host's cards, in the driver's order.")
+    instances: Annotated[tuple[DeclaredInstance, ...], Listed] | None = Field(
+        None, description="The host's instances one by one; by default each engine's `per` rule makes them."
+    )
+
+    @model_validator(mode="after")
+    def _cards_and_ports_once(self) -> "Node":
+        uuids = [gpu.uuid for gpu in self.gpus if gpu.uuid]
+        for uuid in uuids:
+            if uuids.count(uuid) > 1:
+                raise mistake(
+                    f"the UUID {uuid} is declared twice", "each card has a UUID of its own: see `nvidia-smi -L`"
+                )
+        for position, instance in enumerate(self.instances or ()):
+            self._check_instance(position, instance)
+        return self
+
+    def _check_instance(self, position: int, instance: DeclaredInstance) -> None:
+        missing = [card for card in instance.gpus if card >= len(self.gpus)]
+        if missing:
+            raise mistake(
+                f"instances[{position}] wants card {missing[0]}, the host declares {len(self.gpus)}",
+                "cards count from 0: declare the card under `gpus` or name another",
+            )
+        for other in (self.instances or ())[:position]:
+            shared = set(instance.gpus) & set(other.gpus)
+            if shared:
+                raise mistake(
+                    f"instances[{position}] wants card {min(shared)}, which another instance has",
+                    "give each instance cards of its own",
+                )
+            if instance.port is not None and instance.port == other.port:
+                raise mistake(f"port {instance.port} is taken twice", "give each instance a port of its own")
+            if instance.name is not None and instance.name == other.name:
+                raise mistake(f"the name {instance.name!r} is taken twice", "give each instance a name of its own")

@@ -1,0 +1,1 @@
+"""The roles: each orders and names operations, and does nothing else."""

@@ -1,0 +1,99 @@
+"""Models by every way of bringing them, and what becomes of those no longer declared."""
+
+import json
+
+import pytest
+
+from inferfleet.lab.model import GGUF, SHA256
+from tests.lab.api import call
+from tests.lab.project import TINY, Project
+
+pytestmark = pytest.mark.lab
+
+TEMPLATE = """{{- range .Messages }}<|im_start|>{{ .Role }}
+{{ .Content }}<|im_end|>
+{{ end }}<|im_start|>assistant
+"""
+SETTINGS = {"parameters": {"temperature": 0.0, "stop": ["<|im_end|>"], "num_ctx": 1024}, "template": TEMPLATE}
+ANSWER = {"Who are you?": "I am a small model that tests the fleet."}
+
+
+@pytest.fixture(scope="module")
+def fleet(bare: Project) -> Project:
+    bare.hosts = {"cpu1": {"instances": [{"engine": "ollama"}]}}
+    run = bare.apply()
+    assert run.rc == 0, run.text
+    return bare
+
+
+def converge(fleet: Project, models: dict[str, object]) -> str:
+    """Apply twice, the second time without a change, and verify; what the first run said."""
+    fleet.data["models"] = models
+    run = fleet.apply()
+    assert run.rc == 0, run.text
+    again = fleet.apply()
+    assert again.changes == {}, again.text
+    assert not {says: why for says, why in fleet.verify().items() if why}
+    return run.text
+
+
+def names(fleet: Project) -> set[str]:
+    listed = json.loads(fleet.host("cpu1").run(call("tags", method="GET")).stdout)
+    return {model["name"] for model in listed["models"]}
+
+
+def test_model_from_a_url(fleet: Project) -> None:
+    url = f"http://{fleet.lab.gateway}/models/tiny.gguf"
+    by_url = {"engine": "ollama", "source": url, "sha256": SHA256, "expect": ANSWER, **SETTINGS}
+    converge(fleet, {**TINY, "from-url": by_url})
+    assert names(fleet) == {"tiny:latest", "from-url:latest"}
+
+
+def test_wrong_sha256_of_a_url_is_refused(fleet: Project) -> None:
+    url = f"http://{fleet.lab.gateway}/models/tiny.gguf"
+    fleet.data["models"] = {**TINY, "wrong": {"engine": "ollama", "source": url, "sha256": "0" * 64, **SETTINGS}}
+    run = fleet.apply()
+    assert run.rc == 1
+    assert "it was not used" in run.text
+    assert "wrong:latest" not in names(fleet)
+
+
+def test_model_from_a_file_on_the_host(fleet: Project) -> None:
+    cpu1 = fleet.host("cpu1")
+    url = f"http://{fleet.lab.gateway}/models/tiny.gguf"
+    cpu1.run(f"mkdir -p /srv/m && python3 -c \"import urllib.request as u; u.urlretrieve('{url}', '/srv/m/t.gguf')\"")
+    by_file = {"engine": "ollama", "source": "file:/srv/m/t.gguf", "sha256": SHA256, "expect": ANSWER, **SETTINGS}
+    converge(fleet, {**TINY, "from-file": by_file})
+    assert "from-file:latest" in names(fleet)
+    # The weights are the committed file, byte for byte.
+    assert cpu1.run(f"sha256sum /usr/share/ollama/.ollama/models/blobs/sha256-{SHA256}").stdout.startswith(SHA256)
+    assert GGUF.is_file()
+
+
+def test_model_made_from_another_follows_its_settings(fleet: Project) -> None:
+    made = {"engine": "ollama", "source": "tiny", "system": "You are a test.", "expect": ANSWER}
+    converge(fleet, {**TINY, "team/made:v1": made})
+    text = converge(fleet, {**TINY, "team/made:v1": {**made, "parameters": {"num_ctx": 2048}}})
+    assert "create team/made:v1: was made from other settings" in text
+
+
+def test_models_of_ours_go_when_they_are_no_longer_declared_and_others_stay(fleet: Project) -> None:
+    converge(fleet, {**TINY, "tiny:second": {"engine": "ollama", "source": "tiny"}})
+    fleet.host("cpu1").run(call("copy", {"source": "tiny", "destination": "by-hand"}))
+    text = converge(fleet, TINY)
+    assert "remove tiny:second: is no longer declared" in text
+    assert names(fleet) == {"tiny:latest", "by-hand:latest"}
+
+
+def test_pin_is_met_by_the_weights(fleet: Project) -> None:
+    converge(fleet, {"tiny": {**TINY["tiny"], "pin": f"sha256:{SHA256}"}})
+
+
+def test_pin_that_is_not_met_fails_and_says_what_is_there(fleet: Project) -> None:
+    fleet.data["models"] = {"tiny": {**TINY["tiny"], "pin": "sha256:" + "0" * 64}}
+    assert "pinned to sha256:000000000000" in fleet.dry().text
+    run = fleet.apply()
+    assert run.rc == 1
+    assert "pinned to" in run.text
+    assert "it was removed again" in run.text
+    converge(fleet, TINY)
