@@ -59,8 +59,9 @@ def parse_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> Fleet:
         for key, meant in _NEAR_MISSES.items()
         if key in data
     ]
-    if not nodes and not mistakes:
-        raise SpecError(["inventory: no host has `gpus` or `instances`; say on which hosts the fleet runs"])
+    if not nodes:
+        none = "inventory: no host has `gpus` or `instances`; say on which hosts the fleet runs"
+        raise SpecError(mistakes or [none])
     parsed = {name: _node(name, data, mistakes) for name, data in nodes.items()}
     engines = _per_host(nodes, "engines", Engines, mistakes)
     sources = _per_host(nodes, "sources", Sources, mistakes)
@@ -163,7 +164,7 @@ def _uuids_twice(nodes: Iterable[FleetNode]) -> list[str]:
     for node in nodes:
         for gpu in node.node.gpus:
             if gpu.uuid and gpu.uuid in seen:
-                wrong.append(f"{node.name}: card {gpu.uuid} is declared on {seen[gpu.uuid]} too; a card is in one host")
+                wrong.append(f"{node.name}: card {gpu.uuid} is declared on {seen[gpu.uuid]} too; keep it on the one that has it")
             seen[gpu.uuid or ""] = node.name
     return wrong
 

@@ -48,12 +48,12 @@ class Model(Noun):
     @field_validator("source")
     @classmethod
     def _source_form(cls, value: str | None) -> str | None:
-        if value is None or NAME.fullmatch(value):
+        if value is None:
             return value
         if value.startswith("file:"):
             if not re.fullmatch(r"file:/[^\s\0]+", value):
                 raise mistake("is not an absolute path", "write file:/path/on/the/host/x.gguf")
-        elif not re.fullmatch(r"https?://[^\s/]+/\S+", value):
+        elif not NAME.fullmatch(value) and not re.fullmatch(r"https?://[^\s/]+/\S+", value):
             raise mistake("is no source", "write a registry name, file:/path.gguf or https://host/x.gguf")
         return value
 

@@ -84,7 +84,7 @@ def _joined(place: str, texts: list[_Text]) -> Iterator[str]:
     for got in dict.fromkeys(text.got for text in texts):
         of_value = [text for text in texts if text.got == got]
         wrongs = list(dict.fromkeys(text.wrong for text in of_value))
-        todo = of_value[0].todo if len(wrongs) == 1 else f"write one of these: {of_value[0].meaning}"
+        todo = of_value[0].todo if len(wrongs) == 1 else f"write one of them: {of_value[0].meaning}"
         wrong = " or ".join(wrongs).replace(" or must be ", " or ")
         yield f"{place}: {wrong}" + (f" (got {got})" if got else "") + f"; {todo}"
 
@@ -117,10 +117,12 @@ def _text(detail: ErrorDetails, value: Any, noun: type[BaseModel]) -> _Text:
     if kind == "missing":
         return _Text("is missing", "", f"add it: {meaning}")
     if kind == "literal_error":
-        return _Text(f"must be {context['expected']}", shown(value), f"choose by what it is: {meaning}", meaning)
+        choices = str(context["expected"])
+        todo = f"write {'one of them' if ' or ' in choices else choices}: {meaning}"
+        return _Text(f"must be {choices}", shown(value), todo, meaning)
     if kind in _BOUNDS:
         key, wrong, phrase = _BOUNDS[kind]
-        return _Text(wrong, shown(value), f"write {phrase} {context[key]}: {meaning}", meaning)
+        return _Text(wrong, shown(value), f"write {phrase} {context[key]:.12g}: {meaning}", meaning)
     wrong, todo = _MUST_BE.get(kind, (detail["msg"].lower(), f"write it anew: {meaning}"))
     return _Text(wrong, shown(value), todo, meaning)
 
