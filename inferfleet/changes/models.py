@@ -25,10 +25,12 @@ def models(declared: OllamaHost, state: dict[str, Any]) -> Changes:
     effects += [
         Effect("load", f"{name} on {service}", "is not in memory") for service in load for name in load[service]
     ]
+    stale = [name for name in recorded if name not in names and name not in found]
+    effects += [Effect("write", RECORD, f"{name} is recorded, but neither declared nor there") for name in stale]
     unhashed = sum(len(found[name]["new"]) for name in names if found.get(name) and name not in bring)
     if unhashed:
         effects.append(Effect("write", RECORD, f"{unhashed} blobs were not checked before"))
-    return Changes(tuple(effects), _work(declared, state, bring, gone, load))
+    return Changes(tuple(effects), _work(declared, state, bring, gone + stale, load))
 
 
 def _kind(entry: Entry) -> Any:
@@ -81,7 +83,8 @@ def _work(
         "bring": [_order(entry, found, recorded) for entry in declared.store if entry.name in bring],
         "known": [entry.name for entry in declared.store],
         "broken": sorted(d for d, how in broken.items() if how == "corrupt" and d.startswith("sha256:")),
-        "remove": gone,
+        "remove": [name for name in gone if name in found],
+        "forget": [name for name in gone if name not in found],
         "load": {service: names for service, names in load.items() if names},
     }
 

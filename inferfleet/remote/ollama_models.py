@@ -1,7 +1,7 @@
 """Bring the declared models into the store, remove what we brought and nobody declares, load what must stay loaded.
 
-Told {"user", "models_dir", "record", "addresses", "bring", "known", "broken", "remove", "load"}. The record says which
-names we brought (written before the work, so that a killed run still knows) and which blobs were found whole.
+Told {"user", "models_dir", "record", "addresses", "bring", "known", "broken", "remove", "forget", "load"}. The record
+says which names we brought (written before the work, so that a killed run still knows) and which blobs were whole.
 """
 
 from __future__ import annotations
@@ -266,6 +266,8 @@ def main(work: dict[str, Any]) -> None:
     """Bring it about. One instance does all the fetching, because they share one store."""
     record, addresses = read_record(work["record"]), work["addresses"]
     puller = next(iter(addresses.values()))
+    for name in work["forget"]:
+        record["models"].pop(name, None)
     bring_all(work, record, puller)
     for name in work["remove"]:
         unload(work, name)
