@@ -5,11 +5,12 @@ Two lines at the top of an inventory file:
     from inferfleet import ssh as _ssh
     _ssh.use()
 
-    shell       one remote `sh`, answers split by a random marker
+    frame       commands and answers in one shell, split by a random marker
+    shell       the remote `sh`, and as many as a host needs at once
     cache       answers of facts, kept until the run changes something
     transfer    small files over the shell
     trips       round trips, counted
-    connector   FleetSSH: the four behind pyinfra's interface
+    connector   FleetSSH: all of it behind pyinfra's interface
 
 Facts about pyinfra are about version 3.10.0.
 """

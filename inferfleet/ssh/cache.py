@@ -48,9 +48,9 @@ def watch_executions() -> None:
 
 def _closing(execute: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(execute)
-    def closing_execute(self: Any, state: State, *args: Any, **kwargs: Any) -> Any:
-        close_caches(state)
-        return execute(self, state, *args, **kwargs)
+    def closing_execute(self: Any, state: State, host: Host, *args: Any, **kwargs: Any) -> Any:
+        close_caches(host.state)  # `state` is a stand-in for the current one in the `pyinfra` command
+        return execute(self, state, host, *args, **kwargs)
 
     return closing_execute
 

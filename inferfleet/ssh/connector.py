@@ -3,7 +3,7 @@
 import inspect
 import socket
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 from paramiko import Channel
 from pyinfra import logger
@@ -22,7 +22,6 @@ from pyinfra.connectors.util import (
     extract_control_arguments,
     make_unix_command_for_host,
 )
-from typing_extensions import Unpack, override
 
 from . import transfer, trips
 from .cache import FactCache, asked_by_askpass, asked_by_fact, close_caches, watch_executions
@@ -46,7 +45,6 @@ class FleetSSH(SSHConnector):
         self._stock = host.data.get("ssh_stock", False)
         raise_if_bad_type(self._stock, bool, ConnectorDataTypeError, "Invalid connector data `ssh_stock`:")
 
-    @override
     def connect(self) -> None:
         """Connects, and turns Nagle's algorithm off; it adds a delayed-ACK wait (40 ms) to every exchange."""
         if self.client is not None:
@@ -56,7 +54,6 @@ class FleetSSH(SSHConnector):
             _no_delay(transport.sock)
             self._shells = Shells(transport)
 
-    @override
     def disconnect(self) -> None:
         """Ends the shells; pyinfra removes its askpass script after this, so the connection itself stays."""
         super().disconnect()
@@ -65,7 +62,6 @@ class FleetSSH(SSHConnector):
             self._shells.close()
             self._shells = None
 
-    @override
     def run_shell_command(
         self,
         command: StringCommand,
@@ -99,7 +95,6 @@ class FleetSSH(SSHConnector):
         code, output = execute_command_with_sudo_retry(self.host, arguments, execute)
         return code in (control.get("_success_exit_codes") or (0,)), output
 
-    @override
     def put_file(
         self,
         filename_or_io: Any,
@@ -125,7 +120,6 @@ class FleetSSH(SSHConnector):
             )
         )
 
-    @override
     def get_file(
         self,
         remote_filename: str,
@@ -152,7 +146,6 @@ class FleetSSH(SSHConnector):
             )
         )
 
-    @override
     def rsync(self, src: str, dest: str, flags: Iterable[str], *args: Any, **kwargs: Any) -> bool:
         """As pyinfra's, which runs the local rsync over an SSH connection of its own."""
         close_caches(self.state)

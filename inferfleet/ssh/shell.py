@@ -1,103 +1,24 @@
 """One remote `sh` that answers many commands, in the order they were asked.
 
-Every command runs in a pipeline of its own, and its answer is closed by a random marker on stdout and on stderr:
-
-    ( command ) </dev/null  --stdout--> cat --> channel stdout, then: newline, marker, number, exit code
-                            --stderr--> cat --> channel stderr, then: newline, marker, number
-
-The two `cat` wait for the last process that holds the output, as sshd does for a channel of its own. So a
-child left in the background can never write into the answer of the next command. They cost 1.6 ms a command
-(dash, one core); a channel of its own costs 20 ms and two round trips more.
-
 Nothing here reads in the background: whoever waits for an answer reads the channel, for itself and for the
 others that wait. So it works under gevent's patched threads (the `pyinfra` command) and without (API mode).
 """
 
 import os
 import threading
-from collections import deque
-from collections.abc import Callable
 from time import monotonic
 
 from paramiko import Channel, Transport
 
+from .frame import OnLine, Question, ShellEnded, Stream, framed, opening
+
 _CHUNK = 65536  # bytes read from the channel at once
 _JUNK_LINES = 3  # lines of a login message quoted when the shell does not start
-
-_FRAME = """\
-r=$( {{ {{ {{ ( {command}
-) </dev/null 2>&1 1>&6 3>&- 4>&- 5>&- 6>&-; echo $? >&5; }} 2>/dev/null | cat >&4 6>&-; }} 6>&1 | cat >&3; }} 5>&1 )
-printf '\\n%s\\n' "{mark} {number} $r"; printf '\\n%s\\n' "{mark} {number} -" >&2
-"""
-
-OnLine = Callable[[str, str], None]
-
-
-class ShellEnded(OSError):
-    """The shell or the connection ended while this command ran: whether it took effect is not known."""
+_SPARE = 3  # idle shells kept; sshd allows 10 channels a connection (MaxSessions), other uses included
 
 
 class Displaced(OSError):
     """The shell ended before this command was its turn: it did not run and can be asked again elsewhere."""
-
-
-class Question:
-    """A command sent to the shell, and what has been answered so far.
-
-    Args:
-        number: place in the order of questions of one shell.
-        on_line: called with ("stdout" or "stderr", line) as soon as a line is complete.
-        may_queue: whether others that may queue can be sent behind this one.
-    """
-
-    def __init__(self, number: int, on_line: OnLine, may_queue: bool) -> None:
-        self.number = number
-        self.on_line = on_line
-        self.may_queue = may_queue
-        self.codes: list[str] = []
-
-    @property
-    def done(self) -> bool:
-        """Both streams have been answered to the end."""
-        return len(self.codes) == 2
-
-    def exit_code(self) -> int:
-        """The exit code of the command; `ShellEnded` when it killed the process that was to report it."""
-        code = "".join(self.codes).replace("-", "")
-        if not code.isdigit():
-            raise ShellEnded("the command killed the remote shell that ran it")
-        return int(code)
-
-
-class _Stream:
-    """Splits one stream of the shell into lines, and lines into answers."""
-
-    def __init__(self, name: str, mark: bytes) -> None:
-        self.name = name
-        self.pending: deque[Question] = deque()
-        self._mark = mark + b" "
-        self._rest = bytearray()
-        self._held_blank = False
-
-    def feed(self, data: bytes) -> None:
-        self._rest += data
-        if b"\n" in data:
-            *lines, self._rest = self._rest.split(b"\n")
-            for line in lines:
-                self._take(bytes(line))
-
-    def _take(self, line: bytes) -> None:
-        if line.startswith(self._mark):
-            self._held_blank = False  # the newline before the marker is ours, not the command's
-            _, _, code = line.decode().split(" ", 2)
-            self.pending.popleft().codes.append(code)
-            return
-        question = self.pending[0]
-        if self._held_blank:
-            question.on_line(self.name, "")
-        self._held_blank = not line
-        if line:
-            question.on_line(self.name, line.decode("utf-8", "replace"))
 
 
 class _Wake(threading.Event):
@@ -123,7 +44,7 @@ class Shell:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._mark = f"inferfleet-{os.urandom(16).hex()}"
-        self._streams = [_Stream(name, self._mark.encode()) for name in ("stdout", "stderr")]
+        self._streams = [Stream(name, self._mark.encode()) for name in ("stdout", "stderr")]
         self._asked = 0
         self._reading = threading.Lock()
         self._sending = threading.Lock()
@@ -134,11 +55,8 @@ class Shell:
         self._channel.in_buffer.set_event(self._wake)
         self._channel.in_stderr_buffer.set_event(self._wake)
         self._channel.exec_command("exec sh")
-        # What a login file prints before this first marker belongs to no command.
         self._enqueue(lambda _, line: self._junk.append(line), may_queue=True)
-        self._start = (
-            f"exec 3>&1 4>&2\nprintf '\\n%s\\n' '{self._mark} 0 -'; printf '\\n%s\\n' '{self._mark} 0 -' >&2\n"
-        )
+        self._start = opening(self._mark)
 
     @property
     def usable(self) -> bool:
@@ -173,8 +91,7 @@ class Shell:
         try:
             with self._sending:
                 question = self._enqueue(on_line, may_queue)
-                text = _FRAME.format(command=command, mark=self._mark, number=question.number)
-                self._send(self._start + text, deadline)
+                self._send(self._start + framed(command, self._mark, question.number), deadline)
                 self._start = ""
             while not question.done:
                 self._read(question, deadline)
@@ -276,6 +193,9 @@ class Shells:
                 return self._pick(may_queue).run(command, on_line, timeout_s, may_queue)
             except Displaced:
                 continue
+            finally:
+                for shell in [shell for shell in self._open if shell.idle][_SPARE:]:
+                    shell.close()
 
     def close(self) -> None:
         """Ends all shells."""

@@ -53,7 +53,7 @@ COMMANDS = [
     ("cat; echo done", {"_stdin": "one\ntwo"}),
     ("cat; echo done", {"_stdin": ["one", "two"]}),
     ("echo quick", {"_timeout": 20}),
-    ("seq 1500000", {}),
+    ("yes $(seq -s, 40) | head -c 10485760", {}),
 ]
 
 
