@@ -23,7 +23,9 @@ class Listener:
         if report.when != "call" and not report.failed:
             return
         sentence = report.nodeid.partition("[")[2].rstrip("]")
-        reason = "" if report.passed else str(report.longrepr).strip().splitlines()[-1].removeprefix(f"{sentence}: no, ")
+        reason = (
+            "" if report.passed else str(report.longrepr).strip().splitlines()[-1].removeprefix(f"{sentence}: no, ")
+        )
         self.results.append({"check": sentence, "holds": report.passed, "reason": reason, "seconds": report.duration})
         self._say(sentence, reason)
 
@@ -43,7 +45,18 @@ def verify(inventory: str, say: Callable[[str, str], None], junit: Path | None =
     """
     listener = Listener(say)
     tests = str(files("inferfleet.checks") / "fleet_test.py")
-    options = ["--inventory", inventory, "-p", "no:terminal", "-p", "no:cacheprovider", "-o", "addopts=", "-c", os.devnull]
+    options = [
+        "--inventory",
+        inventory,
+        "-p",
+        "no:terminal",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=",
+        "-c",
+        os.devnull,
+    ]
     # The plugin may already be named by the project's own pytest settings, which `-c` leaves out.
     options += ["-p", "inferfleet.checks.plugin", "--rootdir", str(Path(tests).parent)]
     if junit:

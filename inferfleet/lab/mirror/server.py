@@ -1,0 +1,173 @@
+"""Serve the mirror: `python -m inferfleet.lab.mirror.server --bind ADDR --port 80 --root DIR`.
+
+Files below the root and nothing else: no listing, no hidden files, no way out. Each request ends as
+one line of JSON on standard error.
+"""
+
+import io
+import json
+import sys
+import time
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import BinaryIO, Final
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from inferfleet.lab.mirror.byterange import Unsatisfiable, parse_range
+from inferfleet.lab.mirror.registry import MANIFEST_TYPE
+
+CHUNK: Final = 1 << 18
+TYPES: Final = {".zst": "application/zstd", ".txt": "text/plain; charset=utf-8", ".json": "application/json"}
+
+
+class MirrorServer(ThreadingHTTPServer):
+    """Serves one directory.
+
+    Args:
+        bind: IPv4 address to listen on.
+        port: 0 for any free one; `server_port` then says which.
+        root: what is served.
+        slow: bytes per second and connection; 0 for no limit.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, bind: str, port: int, root: Path, slow: int = 0) -> None:
+        self.root = root.resolve()
+        self.slow = slow
+        super().__init__((bind, port), _Handler)
+
+
+def find_file(root: Path, target: str) -> Path | None:
+    """The file that a request target stands for; None if there is none that may be seen.
+
+    Args:
+        root: resolved directory; nothing outside of it is ever given, by whatever links.
+        target: as in the request line, still percent-encoded.
+    """
+    parts = unquote(urlsplit(target).path).split("/")[1:]
+    if any(part in ("", "..") or part.startswith(".") or "\0" in part for part in parts):
+        return None
+    try:
+        path = root.joinpath(*parts).resolve()
+        return path if path.is_relative_to(root) and path.is_file() else None
+    except (OSError, RuntimeError):  # a name too long for the file system; a loop of links (until Python 3.12)
+        return None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: MirrorServer
+    protocol_version = "HTTP/1.1"
+    server_version = "inferfleet-mirror"
+    sys_version = ""
+    timeout = 60
+
+    def do_GET(self) -> None:
+        began = time.monotonic()
+        sent = 0
+        self.status = HTTPStatus.OK
+        try:
+            sent = self._answer()
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):
+            self.close_connection = True  # the client went away: a broken download, not our mistake
+        finally:
+            self._log(sent, time.monotonic() - began)
+
+    do_HEAD = do_GET
+
+    def _answer(self) -> int:
+        """Answer the request; gives the number of body bytes sent."""
+        if urlsplit(self.path).path == "/v2/":
+            return self._send_small(HTTPStatus.OK, b"{}")
+        path = find_file(self.server.root, self.path)
+        if path is None:
+            return self._send_small(HTTPStatus.NOT_FOUND, b'{"errors": [{"code": "NOT_FOUND"}]}')
+        with path.open("rb") as file:
+            return self._send_file(file, path)
+
+    def _send_small(self, status: HTTPStatus, body: bytes, content_range: str = "") -> int:
+        self._head(status, len(body), "application/json", content_range)
+        return self._copy(io.BytesIO(body), len(body))
+
+    def _send_file(self, file: BinaryIO, path: Path) -> int:
+        size = file.seek(0, io.SEEK_END)
+        try:
+            # If-Range needs a validator and we give none: the whole file is then the right answer.
+            wanted = None if "If-Range" in self.headers else parse_range(self.headers["Range"], size)
+        except Unsatisfiable:
+            return self._send_small(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"{}", f"bytes */{size}")
+        start, end = wanted or (0, size - 1)
+        content_range = f"bytes {start}-{end}/{size}" if wanted else ""
+        status = HTTPStatus.PARTIAL_CONTENT if wanted else HTTPStatus.OK
+        self._head(status, end - start + 1, _content_type(path), content_range)
+        file.seek(start)
+        return self._copy(file, end - start + 1)
+
+    def _head(self, status: HTTPStatus, length: int, content_type: str, content_range: str) -> None:
+        self.status = status
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        self.send_header("Content-Type", content_type)
+        self.send_header("Accept-Ranges", "bytes")
+        if content_range:
+            self.send_header("Content-Range", content_range)
+        path = urlsplit(self.path).path
+        if path.startswith("/v2/") and "/blobs/" in path:
+            # Ollama (0.32.15, server/download.go) wants to be told where a blob is, even with 200.
+            self.send_header("Location", path)
+        self.end_headers()
+
+    def _copy(self, file: BinaryIO, length: int) -> int:
+        if self.command == "HEAD":
+            return 0
+        sent = 0
+        step = min(CHUNK, max(self.server.slow // 10, 1)) if self.server.slow else CHUNK
+        while sent < length and (chunk := file.read(min(step, length - sent))):
+            self.wfile.write(chunk)
+            sent += len(chunk)
+            if self.server.slow:
+                time.sleep(len(chunk) / self.server.slow)
+        return sent
+
+    def _log(self, sent: int, seconds: float) -> None:
+        entry = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "client": self.client_address[0],
+            "method": self.command,
+            "path": self.path,
+            "range": self.headers["Range"],
+            "agent": self.headers["User-Agent"],
+            "status": int(self.status),
+            "bytes": sent,
+            "seconds": round(seconds, 3),
+        }
+        sys.stderr.write(json.dumps(entry) + "\n")
+        sys.stderr.flush()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: `_log` says it all, once and as JSON."""
+
+
+def _content_type(path: Path) -> str:
+    if path.parent.name == "manifests":
+        return MANIFEST_TYPE
+    return TYPES.get(path.suffix, "application/octet-stream")
+
+
+@click.command()
+@click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=80, show_default=True, help="TCP port; 0 takes any free one.")
+@click.option("--root", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--slow", default=0, metavar="BYTES_PER_SECOND", help="Limit for each connection; 0 for none.")
+def main(bind: str, port: int, root: Path, slow: int) -> None:
+    """Serve an artefact mirror until killed."""
+    with MirrorServer(bind, port, root, slow) as server:
+        click.echo(json.dumps({"listening": f"http://{bind}:{server.server_port}/"}), err=True)
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
