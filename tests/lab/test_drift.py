@@ -49,7 +49,8 @@ ONE_INSTANCE = {
         "repair ollama-cpu1: is masked",
     ),
     "drop-in of somebody else on top": (
-        rf"printf '[Service]\nEnvironment=OLLAMA_CONTEXT_LENGTH=99\n' > {OVERRIDE}; {RELOAD}; systemctl stop ollama-cpu1",
+        rf"printf '[Service]\nEnvironment=OLLAMA_CONTEXT_LENGTH=99\n' > {OVERRIDE}; {RELOAD};"
+        " systemctl stop ollama-cpu1",
         "start ollama-cpu1: is inactive",
     ),
     "process hangs": ("systemctl kill -s STOP ollama-cpu1", "does not answer at 127.0.0.1:11435"),
