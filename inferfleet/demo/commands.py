@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,17 +36,17 @@ def shown(stage: Stage, argv: Sequence[str]) -> None:
     Raises:
         FleetError: it ended with another status than 0.
     """
-    _run(stage, argv, None)
+    _run(stage, argv, None, stage.output)
 
 
 def data(stage: Stage, argv: Sequence[str]) -> Any:
-    """The JSON that the program wrote to its standard output; what it wrote beside it was shown.
+    """The JSON that the program wrote to its standard output; what it wrote beside it is in the log.
 
     Raises:
         FleetError: it ended with another status than 0, or wrote no JSON.
     """
     with tempfile.TemporaryFile("w+") as out:
-        _run(stage, argv, out.fileno())
+        _run(stage, argv, out.fileno(), stage.log)
         out.seek(0)
         text = out.read()
     stage.log(text)
@@ -65,13 +65,13 @@ def outcome(result: dict[str, Any]) -> Outcome:
     return Outcome(total, tuple(changed), (*failed, *result["results"]["failed_hosts"]))
 
 
-def _run(stage: Stage, argv: Sequence[str], stdout: int | None) -> None:
+def _run(stage: Stage, argv: Sequence[str], stdout: int | None, show: Callable[[str], None]) -> None:
     stage.command(" ".join(argv))
     last = ""
     with _child(argv, stdout) as child:
         for line in (child.stderr if stdout is not None else child.stdout) or ():
             last = line.strip() or last
-            stage.output(line)
+            show(line.rstrip())
     if child.returncode:
         raise FleetError(f"{argv[0]} failed (got exit status {child.returncode}): {last}")
 

@@ -1,5 +1,6 @@
 """What the demo shows: steps with their seconds, the output of programs below them, and all of it in a log."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -12,16 +13,22 @@ from rich.text import Text
 
 HEARTBEAT_S = 20.0
 
-# What a line of output holds -> its colour; the first that fits.
-_COLOURS = {
-    "Error": "red",
-    "error:": "red",
-    "no changes": "cyan",
-    "no change": "cyan",
-    "Success": "green",
-    "-->": "bold",
-    "lab ": "",
-}
+# What pyinfra (3.10) says of itself at every run; it goes to the log alone.
+_NOISE = re.compile(
+    r"--> (Loading|Connecting|Preparing|Skipping|Beginning|Disconnecting|Detected|Results:$)|Loading: |"
+    r"\[.*\] (Ready: |Connected$)|Detected changes may not|Hidden side effects|this will be shown in|"
+    r"to reflect the state"
+)
+
+_DETAIL = re.compile(r"\] will |\] (Success|No changes)$")
+
+# What a line of output looks like -> its colour; the first that fits.
+_COLOURS = (
+    (re.compile(r"\] Error|[Ee]rror:|^ *no  "), "red"),
+    (re.compile(r"\] No changes"), "cyan"),
+    (re.compile(r"\] Success|^ *yes "), "green"),
+    (re.compile(r"-->"), "bold"),
+)
 
 
 class Stage:
@@ -30,17 +37,19 @@ class Stage:
     Args:
         console: a terminal gets colours and running seconds, all else gets plain lines.
         log: takes everything, without colours.
-        live: show running seconds on a terminal.
+        live: show running seconds.
+        brief: leave the details of each host to the log.
 
     Attributes:
         failed: the step that failed first, empty while all is well.
     """
 
-    def __init__(self, console: Console, log: TextIO, live: bool = True) -> None:
+    def __init__(self, console: Console, log: TextIO, live: bool = True, brief: bool = False) -> None:
         self.console = console
         self.failed = ""
         self._log = log
-        self._live = live and console.is_terminal
+        self._live = live
+        self._brief = brief
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -63,9 +72,12 @@ class Stage:
     def output(self, line: str) -> None:
         """A line of a program's output."""
         text = line.rstrip()
-        if text:
-            style = next((colour for sign, colour in _COLOURS.items() if sign.lower() in text.lower()), "dim")
-            self.print(Text(f"    {text}", style=style or "dim"))
+        if _NOISE.search(text) or (self._brief and _DETAIL.search(text)):
+            self.log(text)
+        elif text:
+            self.print(
+                Text(f"    {text}", style=next((colour for sign, colour in _COLOURS if sign.search(text)), "dim"))
+            )
 
     def piece(self, text: str) -> None:
         """A piece of a line, shown at once."""
@@ -89,13 +101,16 @@ class Stage:
     def _running(self, name: str, begun: float) -> Iterator[None]:
         """Somebody who looks sees that it runs, and for how long."""
         over = threading.Event()
-        watch = threading.Thread(target=self._spin if self._live else self._beat, args=(name, begun, over), daemon=True)
-        watch.start()
+        show = self._spin if self.console.is_terminal else self._beat
+        watch = threading.Thread(target=show, args=(name, begun, over), daemon=True)
+        if self._live:
+            watch.start()
         try:
             yield
         finally:
             over.set()
-            watch.join()
+            if self._live:
+                watch.join()
 
     def _spin(self, name: str, begun: float, over: threading.Event) -> None:
         with Status("", console=self.console) as status:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -58,7 +59,7 @@ def play(stage: Stage, keep: bool = False) -> None:
 def _prove(stage: Stage, lab: Lab) -> None:
     with stage.step("Plan: what goes where; no host is asked"):
         commands.shown(stage, ["inferfleet", "plan", INVENTORY])
-    with stage.step("Dry run: what would change, and why"):
+    with stage.step("Dry run: what would change; nothing is touched"):
         commands.shown(stage, ["pyinfra", INVENTORY, "deploy.py", "--dry"])
     with stage.step("Apply: bare hosts become a fleet"):
         commands.shown(stage, ["pyinfra", INVENTORY, "deploy.py", "-y"])
@@ -90,12 +91,12 @@ def _ask(stage: Stage, lab: Lab) -> None:
     stage.print(Text.assemble(("  you    ", "dim"), QUESTION))
     stage.piece(f"  {instance.models[0]:<6} ")
     argv = ssh.command(lab.directory, lab.host(ASKED).address, [words])
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as asked:
-        answer = ""
-        while piece := asked.stdout.read(1) if asked.stdout else "":
-            answer += piece
-            stage.piece(piece)
-        wrong = (asked.stderr.read() if asked.stderr else "").strip()
+    answer, decoder = "", getincrementaldecoder("utf-8")("replace")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), bufsize=0) as asked:
+        while piece := asked.stdout.read(4096) if asked.stdout else b"":
+            answer += (text := decoder.decode(piece))
+            stage.piece(text)
+        wrong = (asked.stderr.read() if asked.stderr else b"").decode(errors="replace").strip()
     stage.piece("\n")
     if asked.returncode:
         raise FleetError(
