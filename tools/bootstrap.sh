@@ -75,6 +75,14 @@ begin() {
     set_as_user
 }
 
+# help_asked FILE ARGUMENTS...: with -h or --help, print the comment at the top of FILE and end.
+help_asked() {
+    local file=$1 word
+    for word in "${@:2}"; do
+        case $word in -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$file" && exit 0 ;; esac
+    done
+}
+
 # check_space: the cache's file system has room for what is still to be made.
 check_space() {
     local place=$CACHE need=$SPACE_FIRST_GIB free_kib

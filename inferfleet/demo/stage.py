@@ -54,13 +54,13 @@ class Stage:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """A step with this name runs; its seconds are shown when it has ended well."""
-        begun = time.monotonic()
+        begun, short = time.monotonic(), name.partition(":")[0]
         self.print(Text.assemble(("▸ ", "bold cyan"), (name, "bold")))
         try:
-            with self._running(name, begun):
+            with self._running(short, begun):
                 yield
         except BaseException:
-            self.failed = self.failed or name.partition(":")[0]
+            self.failed = self.failed or short
             self.print(Text(f"  ✗ {time.monotonic() - begun:.1f} s", style="red"))
             raise
         self.print(Text(f"  ✓ {time.monotonic() - begun:.1f} s", style="green"))
@@ -119,4 +119,5 @@ class Stage:
 
     def _beat(self, name: str, begun: float, over: threading.Event) -> None:
         while not over.wait(HEARTBEAT_S):
-            self.console.print(Text(f"  … {name}: {time.monotonic() - begun:.0f} s so far", style="dim"))
+            line = Text(f"  … {name}: {time.monotonic() - begun:.0f} s so far", style="dim")
+            self.console.print(line, soft_wrap=True)

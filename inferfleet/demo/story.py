@@ -46,8 +46,8 @@ def play(stage: Stage, keep: bool = False) -> None:
         FleetError: a step failed; the message names it.
     """
     begun = time.monotonic()
-    _check_project()
     with _ends_cleanly(), _fails_by_step(stage):
+        _check_project()
         with stage.step("Artefact mirror: the real Ollama and a tiny real model, made once on this machine"):
             mirror = prepare_mirror([OLLAMA], cache_dir(), stage.output)
         with _lab(stage, mirror, keep) as lab:
