@@ -7,7 +7,7 @@ Every command runs in a pipeline of its own, and its answer is closed by a rando
 
 The two `cat` wait for the last process that holds the output, as sshd does for a channel of its own. So a
 child left in the background can never write into the answer of the next command. They cost 1.6 ms a command
-(dash, one core); a channel of its own costs 20 ms and two round trips more.
+(dash, one core); a channel of its own costs a round trip and more than that.
 """
 
 from collections import deque

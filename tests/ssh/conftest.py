@@ -37,20 +37,21 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     yield Sshd(folder, port)
     process.kill()  # the namespace goes with it, sessions included
     process.communicate()
+    shutil.rmtree(folder)  # a copy of /etc
 
 
 @contextmanager
 def connecting(sshd: Sshd) -> Iterator[Connect]:
     states: list[State] = []
 
-    def make(connector: type[Stock], user: str = "deploy", **data: object) -> Host:
+    def make(connector: type[Stock], user: str = "deploy", names: tuple[str, ...] = ("node",), **data: object) -> Host:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ssh, "SSHConnector", connector)
-            inventory = Inventory((["node"], {}), override_data=sshd.data(user) | data)
+            inventory = Inventory((list(names), {}), override_data=sshd.data(user) | data)
         state = State(inventory, Config())
         connect_all(state)
         states.append(state)
-        host = inventory.get_host("node")
+        host = inventory.get_host(names[0])
         assert type(host.connector) is connector
         return host
 

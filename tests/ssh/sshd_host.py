@@ -90,4 +90,4 @@ def wait_for_banner(port: int, process: subprocess.Popen[bytes], log: Path) -> N
 
 
 Connect = Callable[..., Host]
-"""`connect(connector, user="deploy", **data)`: a connected host in a run of its own."""
+"""`connect(connector, user="deploy", names=("node",), **data)`: the first of these hosts, in a run of its own."""

@@ -10,6 +10,7 @@ from pyinfra.api.host import Host
 from pyinfra.api.operation import add_op, operation
 from pyinfra.api.operations import run_ops
 from pyinfra.connectors import util
+from pyinfra.context import host as current
 from pyinfra.facts.files import File
 from pyinfra.facts.server import Command, Hostname
 from sshd_host import PASSWORD, Connect
@@ -29,9 +30,7 @@ class Ticks(FactBase[str]):
 @operation()
 def ask(seen: list[object]) -> Any:
     """Asks, changes nothing."""
-    from pyinfra import host  # noqa: PLC0415  the ambient host exists only inside
-
-    seen.append(host.get_fact(Ticks))
+    seen.append(current.get_fact(Ticks))
     yield from ()
 
 
@@ -101,8 +100,6 @@ def test_a_callback_that_waits_sees_the_host_as_it_is(host: Host) -> None:
 
 
 def test_what_deploy_code_does_by_itself_is_seen(host: Host) -> None:
-    host.run_shell_command(StringCommand("rm", "-f", PATH))
-    host = host.state.inventory.get_host("node")
     assert host.get_fact(File, path=PATH) is None
     host.run_shell_command(StringCommand("touch", PATH))
     assert host.get_fact(File, path=PATH)
@@ -116,6 +113,15 @@ def test_every_way_to_a_host_ends_the_keeping(host: Host, touch: str) -> None:
     else:
         host.run_shell_command(StringCommand("true"), _get_pty=touch == "stock command")
     assert host.get_fact(Ticks) != first
+
+
+def test_a_command_on_one_host_ends_it_for_all(connect: Connect) -> None:
+    host = connect(FleetSSH, names=("node", "beside"))
+    beside = host.state.inventory.get_host("beside")
+    first = beside.get_fact(Ticks)
+    assert beside.get_fact(Ticks) == first
+    host.run_shell_command(StringCommand("true"))
+    assert beside.get_fact(Ticks) != first
 
 
 def test_the_askpass_script_of_pyinfra_ends_nothing(connect: Connect) -> None:
@@ -156,8 +162,8 @@ def test_sudo_asks_for_the_password_once(connect: Connect, monkeypatch: pytest.M
     for _ in range(2):
         ok, output = host.run_shell_command(StringCommand("id -un; cat"), _sudo=True)
         assert (ok, output.stdout_lines) == (True, ["root"])
-    assert host.put_file("/dev/null", "/root/inferfleet-test", _sudo=True)
-    assert host.get_fact(Command, "rm -v /root/inferfleet-test", _sudo=True)
+    assert host.put_file("/dev/null", "/run/inferfleet-test", _sudo=True)
+    assert host.get_fact(Command, "rm -v /run/inferfleet-test", _sudo=True)
     assert len(asked) == 1
 
 

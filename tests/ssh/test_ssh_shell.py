@@ -70,6 +70,7 @@ def test_a_late_answer_reaches_nobody(host: Host) -> None:
     for _ in range(8):
         assert lines(host, "echo next") == ["next"]
         time.sleep(0.3)
+    assert len(host.connector._shells._open) == 1
 
 
 def test_a_child_that_holds_the_output_is_waited_for_as_by_sshd(host: Host) -> None:
@@ -120,13 +121,13 @@ def test_lines_are_shown_while_the_command_runs(host: Host, printed: list[tuple[
 
 
 def test_a_command_does_not_wait_for_another_ones_end(host: Host) -> None:
-    lines(host, "rm -f /tmp/inferfleet-test-go")
-    waiting = in_thread(lambda: lines(host, "until test -e /tmp/inferfleet-test-go; do sleep 0.1; done", _timeout=30))
+    lines(host, "rm -f /home/deploy/go")
+    waiting = in_thread(lambda: lines(host, "until test -e /home/deploy/go; do sleep 0.1; done", _timeout=30))
     time.sleep(0.5)
-    lines(host, "touch /tmp/inferfleet-test-go", _timeout=10)
+    lines(host, "touch /home/deploy/go", _timeout=10)
     waiting.join(timeout=10)
     assert not waiting.is_alive()
-    lines(host, "rm /tmp/inferfleet-test-go")
+    lines(host, "rm /home/deploy/go")
 
 
 def test_questions_queue_in_one_shell_and_survive_the_one_before(host: Host) -> None:
