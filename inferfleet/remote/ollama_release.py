@@ -1,7 +1,8 @@
 """Fetch a release, check it, unpack it beside the others, make it live by one rename, remove older ones.
 
 Told {"root", "version", "base", "archive", "sha256", "unpack", "keep"}. Killed at any point it leaves the live version
-as it was, and the next run begins anew.
+as it was, and the next run begins anew. (Where the live version itself is repaired there is one instant, between two
+renames, in which it is away.)
 """
 
 from __future__ import annotations
@@ -48,11 +49,15 @@ def wanted_sha256(work: dict[str, Any], archive: str) -> str:
     if work["sha256"]:
         return str(work["sha256"])
     url = f"{work['base']}/sha256sum.txt"
-    with fetch(url) as answer:
-        for line in answer.read().decode("utf-8", "replace").splitlines():
-            parts = line.split()
-            if len(parts) == 2 and parts[1].lstrip("*./") == archive:
-                return str(parts[0])
+    try:
+        with fetch(url) as answer:
+            text = answer.read().decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as error:
+        fail(f"{url} broke off: {error}; run again")
+    for line in text.splitlines():
+        parts = line.split()
+        if len(parts) == 2 and parts[1].lstrip("*./") == archive:
+            return str(parts[0])
     fail(f"{url} does not list {archive}; set `sha256` or check the source")
 
 

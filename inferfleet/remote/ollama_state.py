@@ -138,7 +138,10 @@ def systemctl_show(names: list[str]) -> dict[str, dict[str, str]]:
     if not names:
         return {}
     command = ["systemctl", "show", "-p", SHOWN, *(f"{name}.service" for name in names)]
-    text = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout
+    try:
+        text = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout
+    except FileNotFoundError:
+        sys.exit("ollama: this host has no systemctl; Ollama as a service needs systemd")
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.split("\n\n")]
     return {name: block for name, block in zip(names, blocks)}  # noqa: B905  # no strict before 3.10
 

@@ -164,8 +164,8 @@ def _uuids_twice(nodes: Iterable[FleetNode]) -> list[str]:
     for node in nodes:
         for gpu in node.node.gpus:
             if gpu.uuid and gpu.uuid in seen:
-                also = seen[gpu.uuid]
-                wrong.append(f"{node.name}: card {gpu.uuid} is declared on {also} too; keep it on the one that has it")
+                first = seen[gpu.uuid]
+                wrong.append(f"{node.name}: card {gpu.uuid} is declared on {first} too; keep it on the one that has it")
             seen[gpu.uuid or ""] = node.name
     return wrong
 
