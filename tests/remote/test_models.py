@@ -180,7 +180,8 @@ def _order_of_file(origin: str, **changed: Any) -> dict[str, Any]:
 def test_from_a_file(ollama: Site, store: Store, tmp_path: Path) -> None:
     _arrives(ollama, store)
     ollama_models.main(_work(ollama, store, _order_of_file(_file(tmp_path))))
-    blob, create = ollama.asked[:2]
+    asked, blob, create = ollama.asked[:3]
+    assert asked == ("HEAD", f"/api/blobs/{digest_of(GGUF)}", b"")
     assert blob == ("POST", f"/api/blobs/{digest_of(GGUF)}", GGUF)
     files = {"my model.gguf": digest_of(GGUF)}
     assert create == ("POST", "/api/create", {"model": "tiny:latest", "system": "Be brief.", "files": files})
@@ -190,8 +191,17 @@ def test_from_a_url(ollama: Site, store: Store) -> None:
     _arrives(ollama, store)
     ollama.routes["/x.gguf"] = GGUF
     ollama_models.main(_work(ollama, store, _order_of_file(f"{ollama.url}/x.gguf")))
-    assert ollama.asked[1] == ("POST", f"/api/blobs/{digest_of(GGUF)}", GGUF)
+    assert ollama.asked[2] == ("POST", f"/api/blobs/{digest_of(GGUF)}", GGUF)
     assert sorted(path.name for path in store.path.iterdir()) == ["blobs", "manifests"]
+
+
+def test_a_gguf_that_the_store_has_is_not_fetched_again(ollama: Site, store: Store) -> None:
+    _arrives(ollama, store)
+    ollama.routes[f"HEAD /api/blobs/{digest_of(GGUF)}"] = 200
+    ollama_models.main(_work(ollama, store, _order_of_file(f"{ollama.url}/x.gguf")))
+    assert "GET /x.gguf" not in ollama.paths()
+    assert f"POST /api/blobs/{digest_of(GGUF)}" not in ollama.paths()
+    assert "POST /api/create" in ollama.paths()
 
 
 BAD_URLS: dict[str, tuple[Answer, str]] = {
@@ -207,7 +217,7 @@ def test_a_bad_url_is_not_used(ollama: Site, store: Store, answer: Answer, says:
     ollama.routes["/x.gguf"] = answer
     with pytest.raises(ollama_models.Failed, match=says):
         ollama_models.main(_work(ollama, store, _order_of_file(f"{ollama.url}/x.gguf")))
-    assert ollama.paths() == ["GET /x.gguf"]
+    assert [path for path in ollama.paths() if path.startswith(("GET", "POST"))] == ["GET /x.gguf"]
     assert [path.name for path in store.path.iterdir()] == ["blobs"]
 
 
