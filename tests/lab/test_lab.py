@@ -195,6 +195,30 @@ def test_two_labs_with_the_same_host_names(lab: Lab) -> None:
     assert lab.hosts["gpu1"].run("hostname").stdout == "gpu1\n"
 
 
+PURE = """
+umount --recursive /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+exec "$0" -c "$1"
+"""
+PURE_LAB = """
+from inferfleet.lab import HostSpec, Lab
+from inferfleet.lab.cgroup import hierarchies
+with Lab({name!r}, [HostSpec("gpu1")]) as lab:
+    host = lab.hosts["gpu1"]
+    host.reboot()
+    host.reset()
+    print(*hierarchies(), host.run("systemctl is-system-running --wait").stdout)
+"""
+
+
+def test_a_machine_with_cgroup2_only() -> None:
+    code = PURE_LAB.format(name=f"pure-{os.getpid()}")
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", PURE, sys.executable, code], capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["/sys/fs/cgroup", "running"], done.stderr
+
+
 # --- nothing is left ---------------------------------------------------------------------------
 
 LAB_TAG = re.compile(r"(?:ifl|inferfleet-)(\d+-[0-9a-f]{4})\b")
