@@ -25,10 +25,12 @@ def models(declared: OllamaHost, state: dict[str, Any]) -> Changes:
     effects += [
         Effect("load", f"{name} on {service}", "is not in memory") for service in load for name in load[service]
     ]
+    stale = [name for name in recorded if name not in names and name not in found]
+    effects += [Effect("write", RECORD, f"{name} is recorded, but neither declared nor there") for name in stale]
     unhashed = sum(len(found[name]["new"]) for name in names if found.get(name) and name not in bring)
     if unhashed:
         effects.append(Effect("write", RECORD, f"{unhashed} blobs were not checked before"))
-    return Changes(tuple(effects), _work(declared, state, bring, gone, load))
+    return Changes(tuple(effects), _work(declared, state, bring, gone + stale, load))
 
 
 def _kind(entry: Entry) -> Any:
@@ -71,7 +73,7 @@ def _work(
     declared: OllamaHost, state: dict[str, Any], bring: dict[str, str], gone: list[str], load: dict[str, list[str]]
 ) -> dict[str, Any]:
     found = state.get("models", {})
-    broken = [d for name in bring if found.get(name) for d, how in found[name]["broken"].items() if how == "corrupt"]
+    broken = {d: how for name in bring if found.get(name) for d, how in found[name]["broken"].items()}
     recorded = state.get("record", {}).get("models", {})
     return {
         "user": ollama.USER,
@@ -80,8 +82,9 @@ def _work(
         "addresses": {service.name: service.address for service in declared.services},
         "bring": [_order(entry, found, recorded) for entry in declared.store if entry.name in bring],
         "known": [entry.name for entry in declared.store],
-        "broken": sorted(set(broken)),
-        "remove": gone,
+        "broken": sorted(d for d, how in broken.items() if how == "corrupt" and d.startswith("sha256:")),
+        "remove": [name for name in gone if name in found],
+        "forget": [name for name in gone if name not in found],
         "load": {service: names for service, names in load.items() if names},
     }
 

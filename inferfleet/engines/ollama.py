@@ -42,8 +42,13 @@ def environment(instance: Instance) -> dict[str, str]:
 
 
 def _cards(instance: Instance) -> dict[str, str]:
-    """Which cards the instance sees: by UUID where one is declared, else by index."""
+    """Which cards the instance sees: by UUID where each has one, else by index, in the order of `nvidia-smi`.
+
+    CUDA alone would count the fastest card first (CUDA programming guide, environment variables).
+    """
+    by_uuid = all(gpu.uuid for gpu in instance.gpus)
     visible: dict[str, list[str]] = {}
     for gpu in instance.gpus:
-        visible.setdefault(_VISIBLE[gpu.backend], []).append(gpu.uuid or str(gpu.index))
-    return {**_NO_CARD, **{name: ",".join(cards) for name, cards in visible.items()}}
+        visible.setdefault(_VISIBLE[gpu.backend], []).append(str((by_uuid and gpu.uuid) or gpu.index))
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if "CUDA_VISIBLE_DEVICES" in visible else {}
+    return {**order, **_NO_CARD, **{name: ",".join(cards) for name, cards in visible.items()}}

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from inferfleet.placed import PlacedModel
@@ -45,28 +45,42 @@ class Entry:
 
 
 def entries(models: Iterable[PlacedModel], registry: str | None) -> tuple[Entry, ...]:
-    """What the store must hold, each entry after the one it is made from."""
+    """What the store must hold, each entry after the one it is made from.
+
+    A model whose source is itself declared as made here (from a file, or with settings) is made from that one.
+    """
+    declared = {tagged(model.name): model for model in models}
     found: dict[str, Entry] = {}
-    for model in models:
-        for entry in _entries_of(model, registry):
-            known = found.get(entry.name)
-            # A model that others are made from may be declared itself, with a pin: that one says more.
-            if known is None or (known.pin is None and entry.pin is not None):
-                found[entry.name] = entry
+    for model in declared.values():
+        _add(model, declared, registry, found)
     return tuple(found.values())
 
 
-def _entries_of(model: PlacedModel, registry: str | None) -> list[Entry]:
+def _add(
+    model: PlacedModel, declared: Mapping[str, PlacedModel], registry: str | None, found: dict[str, Entry]
+) -> None:
     name, spec = tagged(model.name), model.spec
+    if name in found:
+        return
     given = {"parameters": dict(spec.parameters), "template": spec.template, "system": spec.system}
     settings = {key: value for key, value in given.items() if value}
-    origin = spec.source or model.name
     if spec.is_file:
-        return [Entry(name, "file", origin, None, None, spec.sha256, settings)]
-    origin = tagged(origin)
+        found[name] = Entry(name, "file", spec.source or "", None, None, spec.sha256, settings)
+        return
+    origin = spec.source_name or name
+    of_ours = declared.get(origin)
+    made_here = origin != name and of_ours is not None and (of_ours.spec.is_file or of_ours.spec.is_customised)
+    if not settings and not made_here:
+        found[name] = _pulled(name, origin, registry, spec.pin)
+        return
+    if of_ours is not None:
+        _add(of_ours, declared, registry, found)
+    base = found.setdefault(origin, _pulled(origin, origin, registry, spec.pin))
+    if spec.pin and not base.pin and base.how == "pull":
+        found[origin] = replace(base, pin=spec.pin)
+    found[name] = Entry(name, "create", origin, None, spec.pin if made_here else None, None, settings)
+
+
+def _pulled(name: str, origin: str, registry: str | None, pin: str | None) -> Entry:
     # A name of three parts says its registry itself, such as hf.co/user/model:q4.
-    mirror = registry if origin.count("/") < 2 else None
-    if not settings:
-        return [Entry(name, "pull", origin, mirror, spec.pin, None, {})]
-    base = Entry(origin, "pull", origin, mirror, spec.pin, None, {})
-    return [base, Entry(name, "create", origin, None, None, None, settings)]
+    return Entry(name, "pull", origin, registry if origin.count("/") < 2 else None, pin, None, {})

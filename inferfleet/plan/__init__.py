@@ -1,10 +1,12 @@
 """From a fleet to a plan: which instance runs where, on which cards and port, with which models. Pure."""
 
+from collections.abc import Iterable, Mapping
+
 from inferfleet.errors import SpecError
 from inferfleet.placed import Instance, PlacedModel
 from inferfleet.plan.place import instances_of, placed_models
 from inferfleet.plan.types import FleetPlan, NodePlan
-from inferfleet.spec import Fleet
+from inferfleet.spec import Fleet, Model, tagged
 
 __all__ = ["FleetPlan", "Instance", "NodePlan", "PlacedModel", "make_plan"]
 
@@ -21,10 +23,22 @@ def make_plan(fleet: Fleet) -> FleetPlan:
     if mistakes:
         raise SpecError(mistakes)
     specs = dict(fleet.models)
+    by_tag = {tagged(name): name for name in specs}
     nodes = []
     for node in fleet.nodes:
         instances = placed[node.name]
         names = dict.fromkeys(name for instance in instances for name in instance.models)
-        models = tuple(PlacedModel(name, specs[name]) for name in names)
+        models = tuple(PlacedModel(name, specs[name]) for name in _with_sources(names, specs, by_tag))
         nodes.append(NodePlan(node.name, instances, models, node.sources))
     return FleetPlan(tuple(nodes))
+
+
+def _with_sources(names: Iterable[str], specs: Mapping[str, Model], by_tag: Mapping[str, str]) -> list[str]:
+    """These models and the declared ones that they are made from, each after its source."""
+    found: dict[str, None] = {}
+    for name in names:
+        chain = [name]
+        while (source := by_tag.get(specs[chain[-1]].source_name or "")) and source not in chain:
+            chain.append(source)
+        found.update(dict.fromkeys(reversed(chain)))
+    return list(found)

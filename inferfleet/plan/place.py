@@ -1,5 +1,6 @@
 """Placement: instances from a node's cards, then models onto instances."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -90,7 +91,10 @@ def placed_models(
 
 def _choose(able: list[Instance], wanted: int) -> list[Instance]:
     chosen: list[Instance] = []
+    left, on_node = list(able), Counter[str]()
     for _ in range(wanted):
-        left = [i for i in able if i not in chosen]
-        chosen.append(min(left, key=lambda i: (sum(c.node == i.node for c in chosen), len(i.models), able.index(i))))
+        # min takes the first of equals, so the order of `able` decides ties.
+        position = min(range(len(left)), key=lambda p: (on_node[left[p].node], len(left[p].models)))
+        chosen.append(left.pop(position))
+        on_node[chosen[-1].node] += 1
     return chosen

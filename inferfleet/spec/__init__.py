@@ -3,7 +3,7 @@
 Nouns, one file each: `node` (its GPUs and instances), `engine`, `model`, `sources`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from inferfleet.errors import SpecError
 from inferfleet.spec import wording
 from inferfleet.spec.engine import Engines, OllamaEngine
-from inferfleet.spec.model import NAME, Model
+from inferfleet.spec.model import NAME, Model, tagged
 from inferfleet.spec.node import DeclaredInstance, Gpu, Node
 from inferfleet.spec.sources import Sources
 
@@ -44,11 +44,6 @@ class Fleet:
     models: tuple[tuple[str, Model], ...]
 
 
-def tagged(name: str) -> str:
-    """A model's full name: Ollama reads `llama2` as `llama2:latest`."""
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
-
-
 def parse_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> Fleet:
     """Parse the inventory: host name -> that host's data, as pyinfra merges it.
 
@@ -64,8 +59,9 @@ def parse_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> Fleet:
         for key, meant in _NEAR_MISSES.items()
         if key in data
     ]
-    if not nodes and not mistakes:
-        raise SpecError(["inventory: no host has `gpus` or `instances`; say on which hosts the fleet runs"])
+    if not nodes:
+        none = "inventory: no host has `gpus` or `instances`; say on which hosts the fleet runs"
+        raise SpecError(mistakes or [none])
     parsed = {name: _node(name, data, mistakes) for name, data in nodes.items()}
     engines = _per_host(nodes, "engines", Engines, mistakes)
     sources = _per_host(nodes, "sources", Sources, mistakes)
@@ -73,7 +69,7 @@ def parse_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> Fleet:
     if mistakes:
         raise SpecError(dict.fromkeys(mistakes))
     fleet = Fleet(tuple(FleetNode(name, parsed[name], engines[name], sources[name]) for name in nodes), tuple(models))
-    if wrong := [*_uuids_twice(fleet.nodes), *_engines_there(fleet)]:
+    if wrong := [*_uuids_twice(fleet.nodes), *_engines_there(fleet), *_sources_wrong(fleet.models)]:
         raise SpecError(wrong)
     return fleet
 
@@ -110,15 +106,36 @@ def _models(nodes: Mapping[str, Mapping[str, Any]], mistakes: list[str]) -> list
             )
             return []
     if not isinstance(declared, dict):
-        mistakes.append(f"models: must be a dict of name to settings (got {wording.shown(declared)})")
+        mistakes.append(
+            f"models: must be a dict (got {wording.shown(declared)}); "
+            'write {"llama2:13b": {"engine": "ollama"}}: each model by its name'
+        )
         return []
     found: list[tuple[str, Model]] = []
     for name, data in declared.items():
         _check_name(name, [other for other, _ in found], mistakes)
-        model = _parse(Model, data, f"models.{name}", mistakes)
+        model = _parse(Model, data, wording.dotted("models", name), mistakes)
         _check_own_name(name, model, mistakes)
         found.append((str(name), model))
     return found
+
+
+def _sources_wrong(models: tuple[tuple[str, Model], ...]) -> Iterator[str]:
+    """Models made from each other in a circle, or from one source that they pin differently."""
+    by_tag = {tagged(name): model for name, model in models}
+    pins: dict[str, tuple[str, str]] = {}
+    for name, model in models:
+        chain = [tagged(name)]
+        while (source := by_tag[chain[-1]].source_name if chain[-1] in by_tag else None) and source != chain[-1]:
+            if source == chain[0]:
+                yield f"models.{name}: is made from itself through {' and '.join(chain[1:])}; give one another source"
+            if source in chain:
+                break
+            chain.append(source)
+        if model.pin:
+            other, pin = pins.setdefault(model.source_name or tagged(name), (name, model.pin))
+            if pin != model.pin:
+                yield f"models.{name}: {other} has the same source with another pin; pin both to the same digest"
 
 
 def _check_name(name: Any, others: Iterable[str], mistakes: list[str]) -> None:
@@ -126,7 +143,7 @@ def _check_name(name: Any, others: Iterable[str], mistakes: list[str]) -> None:
         mistakes.append(
             f"models: {wording.shown(name)} is not a model's name; write it as in llama2:13b or team/chat:v1"
         )
-    elif same := [other for other in others if tagged(other) == tagged(name)]:
+    elif same := [other for other in others if tagged(other).lower() == tagged(name).lower()]:
         mistakes.append(f"models.{name}: is declared twice, {same[0]!r} is the same model to Ollama; keep one of them")
 
 
@@ -136,7 +153,7 @@ def _check_own_name(name: Any, model: Model, mistakes: list[str]) -> None:
         return
     if tagged(model.source or name) == tagged(name):
         mistakes.append(
-            f"models.{name}: has settings of its own under its source's name; "
+            f"{wording.dotted('models', name)}: has settings of its own under its source's name; "
             f"call it something else and write source: {name!r}"
         )
 
@@ -147,7 +164,8 @@ def _uuids_twice(nodes: Iterable[FleetNode]) -> list[str]:
     for node in nodes:
         for gpu in node.node.gpus:
             if gpu.uuid and gpu.uuid in seen:
-                wrong.append(f"{node.name}: card {gpu.uuid} is declared on {seen[gpu.uuid]} too; a card is in one host")
+                also = seen[gpu.uuid]
+                wrong.append(f"{node.name}: card {gpu.uuid} is declared on {also} too; keep it on the one that has it")
             seen[gpu.uuid or ""] = node.name
     return wrong
 

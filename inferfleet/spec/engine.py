@@ -10,6 +10,10 @@ from inferfleet.spec.base import Noun, Port, mistake
 
 _DURATION = re.compile(r"(\d+(\.\d+)?(ms|s|m|h))+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# What must not be given to the service's user, is on no disk, or (PrivateTmp) is another place for the service.
+_SYSTEM_DIRECTORY = re.compile(
+    r"/(bin|boot|dev|etc|lib|lib32|lib64|proc|root|run|sbin|sys|tmp)/|/usr/(?!share/ollama(/|$))|/var/(?!lib/.)"
+)
 # Environment that other settings own, and where to say it instead.
 OWNED_ENVIRONMENT = {
     "OLLAMA_HOST": "host and port",
@@ -25,6 +29,7 @@ OWNED_ENVIRONMENT = {
     "OLLAMA_NOPRUNE": "nothing: instances share one store",
     "HOME": "nothing: the service has a home of its own",
     "CUDA_VISIBLE_DEVICES": "gpus",
+    "CUDA_DEVICE_ORDER": "gpus",
     "GGML_VK_VISIBLE_DEVICES": "gpus",
     "ROCR_VISIBLE_DEVICES": "gpus",
     "INFERFLEET_SPEC": "nothing: it marks what the service was started with",
@@ -33,15 +38,13 @@ OWNED_ENVIRONMENT = {
 
 def _duration(value: Any) -> Any:
     """`"forever"`, seconds as a number, or Go's form (`5m`, `1h30m`); in the end always a text."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):
         if value < 0:
             raise mistake("is negative", 'write "forever" for no limit, or a duration such as "5m"')
         return f"{value}s"
-    if isinstance(value, str) and value != "forever" and not _DURATION.fullmatch(value):
+    if not isinstance(value, str) or not (value == "forever" or _DURATION.fullmatch(value)):
         raise mistake(
-            "is not a duration", 'write "forever", a number of seconds, or a duration such as "5m" or "1h30m"'
+            "is not a duration", 'write "forever", a whole number of seconds, or a duration such as "5m" or "1h30m"'
         )
     return value
 
@@ -105,6 +108,8 @@ class OllamaEngine(Noun):
             raise mistake(
                 "is not an IP address", "write an address of the host, such as 127.0.0.1 or 0.0.0.0"
             ) from None
+        if "%" in value:
+            raise mistake("is an address of one link", "write an address without %interface")
         return value
 
     @field_validator("models_dir")
@@ -112,6 +117,11 @@ class OllamaEngine(Noun):
     def _absolute(cls, value: str) -> str:
         if not re.fullmatch(r"(/[\w.@+-]+){2,}", value) or ".." in value:
             raise mistake("is not an absolute path of at least two parts", "write it as in /srv/ollama/models")
+        if _SYSTEM_DIRECTORY.match(value):
+            raise mistake(
+                "is in a directory of the system",
+                "choose one for models alone, as in /srv/ollama/models: everything in it is given to the user ollama",
+            )
         return value
 
     @field_validator("sha256")

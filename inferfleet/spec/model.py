@@ -1,21 +1,20 @@
 """Models: what the fleet serves, where each comes from, how it is recognised."""
 
 import re
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from inferfleet.spec.base import Listed, Noun, mistake
+from inferfleet.spec.base import Noun, mistake
+from inferfleet.spec.parameters import checked
 
-NAME = re.compile(r"([a-z0-9][\w.-]*/){0,2}[A-Za-z0-9][\w.-]*(:[\w.-]+)?")
+NAME = re.compile(r"([a-z0-9][\w.-]*/){0,2}[A-Za-z0-9][\w.-]*(:[\w.-]+)?", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-Parameter = bool | int | float | str
-# Ollama 0.32, api/types.go: what PARAMETER accepts. An unknown name is refused there only at create time.
-PARAMETERS = frozenset(
-    {"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "num_keep", "seed", "num_predict"}
-    | {"top_k", "top_p", "min_p", "typical_p", "temperature", "repeat_last_n", "repeat_penalty", "presence_penalty"}
-    | {"frequency_penalty", "stop", "draft_num_predict"}
-)
+
+
+def tagged(name: str) -> str:
+    """A model's full name: Ollama reads `llama2` as `llama2:latest`."""
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 class Model(Noun):
@@ -36,7 +35,7 @@ class Model(Noun):
         None, description="`sha256:...` of the registry manifest or of the weights; another model is refused."
     )
     replicas: int | Literal["all"] = Field("all", description="How many instances serve it, or `all`.")
-    parameters: dict[str, Parameter | Annotated[tuple[str, ...], Listed]] = Field(
+    parameters: dict[str, Any] = Field(
         default_factory=dict, description="Ollama parameters, such as `temperature` or `stop` (a list)."
     )
     template: str | None = Field(None, description="Prompt template in Ollama's form.", min_length=1)
@@ -49,12 +48,12 @@ class Model(Noun):
     @field_validator("source")
     @classmethod
     def _source_form(cls, value: str | None) -> str | None:
-        if value is None or NAME.fullmatch(value):
+        if value is None:
             return value
         if value.startswith("file:"):
             if not re.fullmatch(r"file:/[^\s\0]+", value):
                 raise mistake("is not an absolute path", "write file:/path/on/the/host/x.gguf")
-        elif not re.fullmatch(r"https?://[^\s/]+/\S+", value):
+        elif not NAME.fullmatch(value) and not re.fullmatch(r"https?://[^\s/]+/\S+", value):
             raise mistake("is no source", "write a registry name, file:/path.gguf or https://host/x.gguf")
         return value
 
@@ -78,16 +77,18 @@ class Model(Noun):
 
     @field_validator("parameters")
     @classmethod
-    def _known_parameters(cls, value: dict[str, object]) -> dict[str, object]:
-        for name in value:
-            if name not in PARAMETERS:
-                raise mistake(f"{name!r} is no Ollama parameter", f"use one of {', '.join(sorted(PARAMETERS))}")
-        return value
+    def _known_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return checked(value)
 
     @property
     def is_file(self) -> bool:
         """Whether it is made from a GGUF file rather than pulled from a registry."""
         return self.source is not None and self.source.startswith(("file:", "http://", "https://"))
+
+    @property
+    def source_name(self) -> str | None:
+        """The full name of another model that it is made from; None for a file and where no source is given."""
+        return tagged(self.source) if self.source and not self.is_file else None
 
     @property
     def is_customised(self) -> bool:

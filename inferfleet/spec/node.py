@@ -38,18 +38,14 @@ class Gpu(Noun):
 
 def _gpu_from_name(value: Any) -> Any:
     """`"A30"` is short for `{"model": "A30"}`."""
-    return {"model": value} if isinstance(value, str) else value
-
-
-def _vram_number(value: Any) -> Any:
-    if isinstance(value, dict) and isinstance(value.get("vram_gib"), str):
-        raise mistake(
-            f"vram_gib is text, {value['vram_gib']!r}", "write the number of GiB without a unit, as in vram_gib: 24"
-        )
+    if isinstance(value, str):
+        return {"model": value}
+    if not isinstance(value, dict | Gpu):
+        raise mistake("is not a card", 'write its name, as in "A30", or {"model": "A30", ...}')
     return value
 
 
-GpuEntry = Annotated[Gpu, BeforeValidator(_vram_number), BeforeValidator(_gpu_from_name)]
+GpuEntry = Annotated[Gpu, BeforeValidator(_gpu_from_name)]
 
 
 class DeclaredInstance(Noun):
@@ -63,8 +59,17 @@ class DeclaredInstance(Noun):
     name: str | None = Field(
         None,
         description="Name of the instance and its systemd unit; by default made from the engine and its cards.",
-        pattern=r"^[a-z][a-z0-9-]{0,40}$",
     )
+
+    @field_validator("name")
+    @classmethod
+    def _unit_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[a-z][a-z0-9-]{0,40}", value):
+            raise mistake(
+                "is not an instance's name",
+                "write up to 41 lower-case letters, digits and dashes, beginning with a letter",
+            )
+        return value
 
     @field_validator("gpus")
     @classmethod

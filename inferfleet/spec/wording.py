@@ -1,28 +1,31 @@
 """pydantic's errors in the house's form: `where: what is wrong (got value); what to do`."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+_BARE = "write it without quotes or unit"
+# Kind of pydantic's error -> what is wrong, what to do.
 _MUST_BE = {
-    "bool_type": "must be True or False",
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "string_type": "must be text in quotes",
-    "tuple_type": "must be a list",
-    "dict_type": "must be a dict",
-    "model_type": "must be a dict of settings",
-    "string_too_short": "must not be empty",
-    "string_pattern_mismatch": "must be lower-case letters, digits and dashes, beginning with a letter",
+    "bool_type": ("must be True or False", "write True or False, without quotes"),
+    "int_type": ("must be a whole number", _BARE),
+    "int_from_float": ("must be a whole number", _BARE),
+    "float_type": ("must be a number", _BARE),
+    "finite_number": ("must be a finite number", _BARE),
+    "string_type": ("must be text", "put it in quotes"),
+    "tuple_type": ("must be a list", "write [...], also around a single entry"),
+    "dict_type": ("must be a dict", 'write {"name": value, ...}'),
+    "model_type": ("must be a dict of settings", 'write {"setting": value, ...}'),
+    "string_too_short": ("must not be empty", "say it, or leave the key out"),
 }
 _BOUNDS = {
-    "greater_than": ("gt", "must be more than"),
-    "greater_than_equal": ("ge", "must be at least"),
-    "less_than": ("lt", "must be less than"),
-    "less_than_equal": ("le", "must be at most"),
+    "greater_than": ("gt", "is too small", "more than"),
+    "greater_than_equal": ("ge", "is too small", "at least"),
+    "less_than": ("lt", "is too large", "less than"),
+    "less_than_equal": ("le", "is too large", "at most"),
 }
 
 
@@ -30,19 +33,24 @@ class _Text(NamedTuple):
     wrong: str
     got: str
     todo: str
+    meaning: str = ""
 
 
 def shown(value: Any) -> str:
     """A value as an error shows it: at most 60 characters, on one line."""
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def dotted(path: Iterable[str | int]) -> str:
+def dotted(*path: object) -> str:
     """A path as a user would write it: `gpus[0].uuid`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            word = part if isinstance(part, str) and part.isprintable() else shown(part)
+            text += f".{word}" if text else word
     return text
 
 
@@ -64,10 +72,10 @@ def lines(error: ValidationError, where: str, data: Any, noun: type[BaseModel]) 
     found: dict[str, list[_Text]] = {}
     for detail in error.errors():
         path, value = _locate(detail, data)
-        place = dotted((where, *path)) if path else where
-        if detail["type"] == "extra_forbidden":
-            place, value = dotted((where, *path[:-1])), path[-1]
-        found.setdefault(place, []).append(_text(detail, value, noun))
+        if detail["type"] in ("extra_forbidden", "invalid_key"):
+            value = detail["loc"][-1] if detail["type"] == "extra_forbidden" else detail["input"]
+            path = path[:-1] if path and path[-1] == value else path
+        found.setdefault(dotted(where, *path), []).append(_text(detail, value, noun))
     return [line for place, texts in found.items() for line in _joined(place, texts)]
 
 
@@ -75,9 +83,10 @@ def _joined(place: str, texts: list[_Text]) -> Iterator[str]:
     """Members of a union each complain about the same value: one line says what any of them would take."""
     for got in dict.fromkeys(text.got for text in texts):
         of_value = [text for text in texts if text.got == got]
-        wrong = " or ".join(dict.fromkeys(text.wrong for text in of_value)).replace(" or must be ", " or ")
-        todo = next((text.todo for text in of_value if text.todo), "")
-        yield f"{place}: {wrong}" + (f" (got {got})" if got else "") + (f"; {todo}" if todo else "")
+        wrongs = list(dict.fromkeys(text.wrong for text in of_value))
+        todo = of_value[0].todo if len(wrongs) == 1 else f"write one of them: {of_value[0].meaning}"
+        wrong = " or ".join(wrongs).replace(" or must be ", " or ")
+        yield f"{place}: {wrong}" + (f" (got {got})" if got else "") + f"; {todo}"
 
 
 def _locate(detail: ErrorDetails, data: Any) -> tuple[list[str | int], Any]:
@@ -101,15 +110,21 @@ def _text(detail: ErrorDetails, value: Any, noun: type[BaseModel]) -> _Text:
     if kind == "inferfleet":
         return _Text(context["wrong"], "" if isinstance(value, Mapping | list) else shown(value), context["todo"])
     if kind == "extra_forbidden":
-        return _Text(f"unknown key {value!r}", "", unknown_key(str(value), _known(detail, noun)))
+        return _Text(f"unknown key {value!r}", "", unknown_key(str(value), list(_class_at(detail, noun).model_fields)))
+    if kind == "invalid_key":
+        return _Text(f"the key {shown(value)} is no text", "", "put it in quotes")
+    meaning = _meaning(detail, noun)
     if kind == "missing":
-        return _Text("is missing", "", _purpose(str(detail["loc"][-1]), noun))
+        return _Text("is missing", "", f"add it: {meaning}")
     if kind == "literal_error":
-        return _Text(f"must be {context['expected']}", shown(value), "")
+        choices = str(context["expected"])
+        todo = f"write {'one of them' if ' or ' in choices else choices}: {meaning}"
+        return _Text(f"must be {choices}", shown(value), todo, meaning)
     if kind in _BOUNDS:
-        key, phrase = _BOUNDS[kind]
-        return _Text(f"{phrase} {context[key]}", shown(value), "")
-    return _Text(_MUST_BE.get(kind, detail["msg"].lower()), shown(value), "")
+        key, wrong, phrase = _BOUNDS[kind]
+        return _Text(wrong, shown(value), f"write {phrase} {context[key]:.12g}: {meaning}", meaning)
+    wrong, todo = _MUST_BE.get(kind, (detail["msg"].lower(), f"write it anew: {meaning}"))
+    return _Text(wrong, shown(value), todo, meaning)
 
 
 def _class_at(detail: ErrorDetails, noun: type[BaseModel]) -> type[BaseModel]:
@@ -127,12 +142,10 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
 
 
-def _known(detail: ErrorDetails, noun: type[BaseModel]) -> list[str]:
-    return list(_class_at(detail, noun).model_fields)
-
-
-def _purpose(name: str, noun: type[BaseModel]) -> str:
-    for candidate in (noun, *(model for field in noun.model_fields.values() for model in _models_in(field.annotation))):
-        if name in candidate.model_fields:
-            return f"add it: {candidate.model_fields[name].description}".rstrip(".")
-    return "add it"
+def _meaning(detail: ErrorDetails, noun: type[BaseModel]) -> str:
+    """What the field at the location is, from its description: the first sentence, as the end of a line."""
+    fields = _class_at(detail, noun).model_fields
+    name = next((part for part in reversed(detail["loc"]) if part in fields), "")
+    text = (fields[str(name)].description or str(name)) if name else "see the reference of the inventory"
+    text = text.split(". ")[0].rstrip(".").replace("; ", ", ")
+    return text[0].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text

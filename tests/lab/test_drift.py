@@ -74,7 +74,10 @@ WHOLE_HOST = {
         " systemctl restart ollama-cpu1",
         "live is 0.32.0",
     ),
-    "binary altered": (f"printf X >> {CURRENT}/bin/ollama", "bin/ollama was changed or removed"),
+    "binary altered": (
+        f"cd {CURRENT}/bin; cp -a ollama o; printf X >> o; mv o ollama",
+        "bin/ollama was changed or removed",
+    ),
     "library removed": (f"rm {CURRENT}/lib/ollama/llama-server", "llama-server was changed or removed"),
     "package removed": ("dpkg --force-depends -r zstd", "install zstd: is missing"),
 }
