@@ -11,6 +11,6 @@ from roles.ollama_native import ollama_native
 
 declared = my_ollama()
 if declared:
-    base()
+    base(declared)
     ollama_native(declared)
     models(declared)

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from inferfleet import __version__
 from inferfleet import verify as verification
+from inferfleet.demo.cli import demo
 from inferfleet.errors import FleetError
 from inferfleet.inventory import plan_from
 from inferfleet.lab.cli import lab
@@ -84,3 +85,4 @@ def verify(inventory: str, junit: Path | None, as_json: bool) -> None:
 
 
 main.add_command(lab)
+main.add_command(demo)

@@ -28,6 +28,7 @@ def ollama_host(node: NodePlan) -> OllamaHost | None:
         sha256=settings.sha256,
         models_dir=settings.models_dir,
         services=tuple(_service(instance) for instance in node.instances),
+        gpus=tuple(gpu for instance in node.instances for gpu in instance.gpus),
         store=entries(node.models, node.sources.models),
     )
 

@@ -2,10 +2,12 @@
 
 from pyinfra.api import deploy
 
-from inferfleet.operations import packages
+from inferfleet.engines.ollama_host import OllamaHost
+from inferfleet.operations import nvidia, packages
 
 
 @deploy("Base")
-def base() -> None:
-    """The host has python3 (facts), certificates (downloads) and zstd (Ollama's archives)."""
+def base(declared: OllamaHost) -> None:
+    """The host has the declared cards, python3 (facts), certificates (downloads) and zstd (Ollama's archives)."""
+    nvidia.cards(name="Cards", declared=declared.gpus)
     packages.present(name="Packages", packages=["python3", "ca-certificates", "zstd"])

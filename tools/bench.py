@@ -20,7 +20,8 @@ import click
 import paramiko
 
 from inferfleet.lab import HostSpec, Lab
-from inferfleet.lab.mirror import prepare_mirror
+from inferfleet.lab.mirror.prepare import prepare_mirror
+from inferfleet.lab.mirror.serve import serve_mirror
 from inferfleet.lab.paths import cache_dir
 from inferfleet.remote import compact, script
 from tests.lab.project import Project
@@ -56,10 +57,7 @@ def limit(lab: Lab, names: list[str]) -> None:
         with paramiko.SSHClient() as client:
             client.load_host_keys(str(lab.known_hosts))
             client.connect(lab.hosts[name].address, username="root", key_filename=str(lab.key), allow_agent=False)
-            words = ["python3", "-c", script("ollama_state"), compact(QUESTION)]
-            _, output, _ = client.exec_command(
-                " ".join(f"'{word}'" if "'" not in word else quoted(word) for word in words)
-            )
+            _, output, _ = client.exec_command(shlex.join(["python3", "-c", script("ollama_state"), compact(QUESTION)]))
             json.loads(output.read())
 
     with ThreadPoolExecutor(len(names)) as pool:
@@ -84,7 +82,7 @@ def measure(lab: Lab, count: int) -> list[str]:
         again = project.pyinfra("-y", INFERFLEET_ROUND_TRIPS=str(trips))
         if again.changes:
             sys.exit(again.text)
-        per_host = max(json.loads(trips.read_text()).values())
+        per_host = max(host["total"] for host in json.loads(trips.read_text()).values())
         second = median_s(project.apply)
         dry = median_s(project.dry)
         least = median_s(lambda: limit(lab, names))
@@ -98,18 +96,7 @@ def main() -> None:
     click.echo("preparing the mirror and the lab ...", err=True)
     root = prepare_mirror(["0.32.15"], cache_dir(), lambda text: click.echo(text, err=True))
     with Lab("bench", [HostSpec(f"node{number}") for number in range(1, 5)]) as lab:
-        argv = [
-            sys.executable,
-            "-m",
-            "inferfleet.lab.mirror.server",
-            "--bind",
-            lab.gateway,
-            "--port",
-            "80",
-            "--root",
-            root,
-        ]
-        lab.serve(argv, "mirror", port=80)
+        serve_mirror(lab, root)
         head = [
             "hosts",
             "first apply s",

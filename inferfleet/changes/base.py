@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["install", "write", "start", "restart", "remove", "fetch", "create", "load", "repair", "enable"]
+Kind = Literal[
+    "install", "write", "start", "restart", "remove", "fetch", "create", "load", "repair", "enable", "refuse"
+]
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def _work(
     declared: OllamaHost, state: dict[str, Any], bring: dict[str, str], gone: list[str], load: dict[str, list[str]]
 ) -> dict[str, Any]:
     found = state.get("models", {})
-    broken = [d for name in bring if found.get(name) for d, how in found[name]["broken"].items() if how == "corrupt"]
+    broken = {d: how for name in bring if found.get(name) for d, how in found[name]["broken"].items()}
     recorded = state.get("record", {}).get("models", {})
     return {
         "user": ollama.USER,
@@ -82,7 +82,7 @@ def _work(
         "addresses": {service.name: service.address for service in declared.services},
         "bring": [_order(entry, found, recorded) for entry in declared.store if entry.name in bring],
         "known": [entry.name for entry in declared.store],
-        "broken": sorted(set(broken)),
+        "broken": sorted(d for d, how in broken.items() if how == "corrupt" and d.startswith("sha256:")),
         "remove": [name for name in gone if name in found],
         "forget": [name for name in gone if name not in found],
         "load": {service: names for service, names in load.items() if names},

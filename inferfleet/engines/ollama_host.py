@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from inferfleet.engines import ollama
 from inferfleet.engines.ollama_store import Entry
+from inferfleet.placed import PlacedGpu
 
 MARK = "# Managed by inferfleet"
 UNIT_DIR = "/etc/systemd/system"
@@ -52,6 +53,7 @@ class OllamaHost:
         sha256: digest of the tarball; None trusts the source's own list.
         models_dir: the store that the instances share.
         services: the instances.
+        gpus: the cards that the instances are bound to.
         store: what the store must hold, in the order in which it is brought.
     """
 
@@ -60,6 +62,7 @@ class OllamaHost:
     sha256: str | None
     models_dir: str
     services: tuple[Service, ...]
+    gpus: tuple[PlacedGpu, ...]
     store: tuple[Entry, ...]
 
     @property

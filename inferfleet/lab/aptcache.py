@@ -45,7 +45,7 @@ def fetch(url: str, target: Path) -> None:
     """
     part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
     # Without privileges dropped: apt's sandbox user cannot write below a root-only cache directory.
-    argv = [APT_HELPER, "-o", "APT::Sandbox::User=root", "download-file", url, str(part)]
+    argv = [APT_HELPER, "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=1", "download-file", url, str(part)]
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:

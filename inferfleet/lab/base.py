@@ -14,7 +14,7 @@ from inferfleet.lab import apt
 from inferfleet.lab.aptsource import ARCHIVE, machine_mirror
 from inferfleet.lab.paths import bases_dir
 from inferfleet.lab.say import Say, quiet
-from inferfleet.lab.system import environment, locked, tail
+from inferfleet.lab.system import environment, locked, run, tail
 
 SUITES = ("trixie", "bookworm")
 RECIPE = 1
@@ -55,6 +55,8 @@ MASKED = [
 ]
 
 _FINISH = """set -e
+umask 022
+mount -t proc proc /proc
 useradd --uid {uid} --create-home --shell /bin/bash deploy
 echo 'deploy ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/deploy
 chmod 440 /etc/sudoers.d/deploy
@@ -95,6 +97,9 @@ def _build(suite: str, path: Path, say: Say) -> None:
     log = path.with_name(f"{path.name}.log")
     shutil.rmtree(part, ignore_errors=True)
     log.unlink(missing_ok=True)
+    quick = part / "etc/dpkg/dpkg.cfg.d/unsafe-io"  # no sync after each file: what is cut short is never used
+    quick.parent.mkdir(parents=True)
+    quick.write_text("force-unsafe-io\n")
     say(f"{suite}: making the base root, once")
     with apt.temporary_proxy(machine_mirror(), log) as proxy:
         include = f"--include={','.join(PACKAGES)}"
@@ -102,7 +107,11 @@ def _build(suite: str, path: Path, say: Say) -> None:
         _contained(["debootstrap", *options, suite, str(part), ARCHIVE, script(suite)], proxy, log, suite, say)
     finish = _FINISH.format(uid=DEPLOY_UID, masked=" ".join(MASKED))
     _contained(["chroot", str(part), "sh", "-c", finish], "", log, suite, say)
-    (part / "etc/apt/sources.list.d/debian.sources").write_text(apt.sources(suite))
+    quick.unlink()
+    sources = part / "etc/apt/sources.list.d/debian.sources"
+    sources.write_text(apt.sources(suite))
+    sources.chmod(0o644)
+    run(["sync", "--file-system", part])  # or a power failure could leave a whole name with holes in it
     part.rename(path)
     say(f"{suite}: base root ready")
 

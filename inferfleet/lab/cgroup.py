@@ -12,11 +12,13 @@ below it, so cgroup2's rule against processes in inner nodes does not bite.
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from inferfleet.errors import LabError
+from inferfleet.lab.system import environment, tail
 
 ROOT = Path("/sys/fs/cgroup")
 _ENTER = 'while [ "$1" != -- ]; do echo 0 > "$1/cgroup.procs" || exit 125; shift; done; shift; exec "$@"'
@@ -66,9 +68,35 @@ class Cgroup:
             except OSError as error:
                 raise LabError(f"{directory}: cgroup cannot be made ({error.strerror})") from error
 
+    def renew(self) -> None:
+        """The cgroup exists and is new; what ran in it is killed."""
+        self.kill()
+        self.remove()
+        self.create()
+
     def enter(self, argv: Sequence[str | Path]) -> list[str]:
         """The command line that runs `argv` inside this cgroup."""
         return ["sh", "-c", _ENTER, "enter", *map(str, self.dirs), "--", *map(str, argv)]
+
+    def spawn(self, argv: Sequence[str | Path], log: Path, stdin: int = subprocess.DEVNULL) -> None:
+        """A program runs in this cgroup that outlives us, in a session of its own.
+
+        `setsid --fork` ends at once, so that no zombie waits for a long-lived caller to collect it;
+        its child is in the cgroup before this returns.
+
+        Args:
+            argv: the command line.
+            log: takes its output, at the end.
+            stdin: its input, a file descriptor.
+
+        Raises:
+            LabError: it could not be started.
+        """
+        words = self.enter(["setsid", "--fork", *argv])
+        with log.open("ab") as out:
+            code = subprocess.run(words, stdin=stdin, stdout=out, stderr=out, env=environment()).returncode
+        if code != 0:
+            raise LabError(f"{argv[0]}: could not be started (exit status {code}): {tail(log)}")
 
     def pids(self) -> set[int]:
         """Process ids in this cgroup and below it, as this machine counts them."""

@@ -12,6 +12,10 @@ from inferfleet.lab import network, ssh, state
 from inferfleet.lab.host import LabHost
 from inferfleet.lab.inventory import current, current_name
 from inferfleet.lab.lab import Lab, remove, sweep
+from inferfleet.lab.mirror.cli import mirror as mirror_command
+from inferfleet.lab.mirror.prepare import OLLAMA, prepare_mirror
+from inferfleet.lab.mirror.serve import serve_mirror
+from inferfleet.lab.paths import cache_dir
 from inferfleet.lab.preflight import check_user
 from inferfleet.lab.state import HostSpec, LabState
 from inferfleet.lab.system import environment
@@ -35,10 +39,14 @@ def lab() -> None:
 @lab.command()
 @click.argument("name", required=False)
 @click.option("--host", "hosts", multiple=True, metavar="NAME[:SUITE]", help="A host to make; may be repeated.")
-def up(name: str | None, hosts: tuple[str, ...]) -> None:
+@click.option("--mirror/--no-mirror", default=True, help="Serve Ollama and the tiny model to the hosts.")
+def up(name: str | None, hosts: tuple[str, ...], mirror: bool) -> None:
     """Make a lab; it stays until `down`."""
     specs = [host_spec(text) for text in hosts or DEFAULT_HOSTS]
+    root = prepare_mirror([OLLAMA], cache_dir(), click.echo) if mirror else None
     made = Lab(current_name(name), specs, keep=True, say=click.echo).up()
+    if root:
+        serve_mirror(made, root)
     for host in made.hosts.values():
         click.echo(f"{host.address}  {host.name}  {host.spec.suite}")
 
@@ -138,4 +146,4 @@ def add(name: str | None, host: str) -> None:
     click.echo(f"{made.address}  {made.name}  {made.spec.suite}")
 
 
-# `mirror` joins the group here: lab.add_command(mirror), from inferfleet.lab.mirror.cli.
+lab.add_command(mirror_command)

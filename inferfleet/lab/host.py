@@ -11,7 +11,7 @@ from inferfleet.lab import bootloop, namespaces, network, ssh
 from inferfleet.lab.base import base_path
 from inferfleet.lab.cgroup import Cgroup
 from inferfleet.lab.state import HostSpec, LabState, Process
-from inferfleet.lab.system import environment, run, spawn, tail
+from inferfleet.lab.system import environment, run, tail
 
 BOOT_LIMIT_S = 60.0
 
@@ -50,7 +50,7 @@ class LabHost:
         self.name = spec.name
         self.address = network.host_address(state.net, state.hosts.index(spec))
         self._state = state
-        self._cgroup = Cgroup(f"inferfleet-{state.tag}/{spec.name}")
+        self._cgroup = Cgroup(f"inferfleet-{state.tag}/host-{spec.name}")
 
     @property
     def directory(self) -> Path:
@@ -100,12 +100,12 @@ class LabHost:
         if self.powered:
             return
         init = self._init()
-        self._clean_cgroup()
+        self._cgroup.renew()
         network.unplug(init, self.name)
         self._mount(init)
         program = [sys.executable, "-I", "-S", bootloop.__file__]
         loop = [*program, *map(str, self._cgroup.dirs), "--", *self._nspawn()]
-        spawn(self._cgroup.enter(namespaces.inside(init, loop)), self.directory / "console.log")
+        self._cgroup.spawn(namespaces.inside(init, loop), self.directory / "console.log")
 
     def wait(self, timeout_s: float = BOOT_LIMIT_S) -> None:
         """It has booted and lets us in.
@@ -120,7 +120,7 @@ class LabHost:
 
     def cut(self) -> None:
         """Its power is cut: nothing is shut down, its disk stays as it is."""
-        self._clean_cgroup()
+        self._cgroup.renew()
 
     def reboot(self) -> None:
         """It has been rebooted by its own systemd and lets us in again."""
@@ -147,9 +147,11 @@ class LabHost:
         if namespaces.mounted(init, self.directory / "root"):
             run(namespaces.inside(init, ["umount", self.directory / "root"], namespaces.DISKS))
         old = self.directory / "old"
+        shutil.rmtree(old, ignore_errors=True)  # of a reset that was killed
         old.mkdir()
         for part in ("upper", "work", *REAL_DIRECTORIES):
-            (self.directory / part).rename(old / part)
+            if (self.directory / part).exists():
+                (self.directory / part).rename(old / part)
         self.power_on()
         shutil.rmtree(old)
         self.wait()
@@ -164,11 +166,6 @@ class LabHost:
         if self._state.init is None:
             raise LabError(f"lab {self._state.name}: is not up", f"inferfleet lab up {self._state.name}")
         return self._state.init
-
-    def _clean_cgroup(self) -> None:
-        self._cgroup.kill()
-        self._cgroup.remove()
-        self._cgroup.create()
 
     def _mount(self, init: Process) -> None:
         root, upper, work = (self.directory / part for part in ("root", "upper", "work"))

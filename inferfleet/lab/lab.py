@@ -20,7 +20,7 @@ from inferfleet.lab.paths import labs_dir
 from inferfleet.lab.ports import wait_port
 from inferfleet.lab.say import Say, quiet
 from inferfleet.lab.state import HostSpec, LabState, Process
-from inferfleet.lab.system import locked, run, spawn
+from inferfleet.lab.system import locked, run
 
 LAB_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")  # "vb-" and the name must fit in an interface name
@@ -101,6 +101,8 @@ class Lab:
         try:
             self._start()
             self._add(self.specs)
+            self._state.ready = True
+            self._state.save()
         except BaseException:
             self.down()
             raise
@@ -141,18 +143,22 @@ class Lab:
     def serve(self, argv: Sequence[str | Path], name: str, port: int | None = None) -> None:
         """A process of the lab side runs: on this machine's network, dying with the lab.
 
+        One of the same name that runs already is killed first.
+
         Args:
             argv: the command line; it should bind `gateway` only.
             name: of its log, `logs/NAME.log` in the lab's directory.
             port: wait until it listens there, at most 15 s.
 
         Raises:
-            LabError: it does not listen in time; the message ends with the end of its log.
+            LabError: it ends, or does not listen in time; the message ends with the end of its log.
         """
         log = self.directory / "logs" / f"{name}.log"
-        spawn(_cgroup(self.state).enter(namespaces.inside(self._init(), argv, ["pid"])), log)
+        cgroup = _cgroup(self.state).child(f"service-{name}")
+        cgroup.renew()
+        cgroup.spawn(namespaces.inside(self._init(), argv, ["pid"]), log)
         if port is not None:
-            wait_port(self.gateway, port, name, log)
+            wait_port(self.gateway, port, name, log, lambda: bool(cgroup.pids()))
 
     def _init(self) -> Process:
         if self.state.init is None:
@@ -163,6 +169,7 @@ class Lab:
         if not LAB_NAME.fullmatch(self.name):
             raise LabError(f"lab: not a name (got {self.name!r})", "use lower case letters, digits and hyphens")
         _check_specs(self.specs)
+        _check_absent(state.load(self.name))
         suites = sorted({spec.suite for spec in self.specs})
         preflight.check(suites)
         return suites
@@ -199,7 +206,7 @@ class Lab:
                 public = seed.write_seed(target, host.name, host.address, lab.net, login_key, dates)
                 known.write(f"{host.address} {public}\n")
         for host in new:
-            (host.directory / "seed/etc/hosts").write_text(seed.hosts_file(lab.net, everyone))
+            seed.write_hosts(host.directory / "seed", lab.net, everyone)
         lab.save()
         for host in old:
             host.append("/etc/hosts", "".join(f"{other.address} {other.name}\n" for other in new))
@@ -215,7 +222,7 @@ def attach(name: str) -> Lab:
         LabError: it is not up.
     """
     found = state.load(name)
-    if found is None or found.init is None or not found.alive():
+    if found is None or found.phase() != "up":
         raise LabError(f"lab {name}: is not up", f"start it with: sudo inferfleet lab up {name}")
     lab = Lab(name, found.hosts, keep=True)
     lab._state = found
@@ -232,10 +239,21 @@ def sweep(say: Say = quiet) -> None:
 def remove(lab: LabState) -> None:
     """Nothing is left of a lab: no process, mount, interface, address, cgroup or file."""
     cgroup = _cgroup(lab)
+    if lab.init is not None:
+        # First, so that each nsenter collects its child: a zombie handed to this machine's process 1
+        # would hold the pid namespace for as long as that one takes its time.
+        lab.init.kill()
     cgroup.kill()
     network.disconnect(lab.tag)
     cgroup.remove()
     shutil.rmtree(lab.directory, ignore_errors=True)
+    if lab.directory.exists():
+        raise LabError(f"{lab.directory}: cannot be removed", "see what holds it, then inferfleet lab down again")
+
+
+def _check_absent(found: LabState | None) -> None:
+    if found is not None and found.alive():
+        raise LabError(f"lab {found.name}: is {found.phase()} already", f"inferfleet lab down {found.name}")
 
 
 def _cgroup(lab: LabState) -> Cgroup:
@@ -246,12 +264,9 @@ def _register(name: str, keep: bool, say: Say) -> LabState:
     """Take a name and a network; one at a time on this machine."""
     with locked(labs_dir() / ".lock"):
         _sweep(say)
-        others = [found for other in state.names() if (found := state.load(other))]
-        if any(other.name == name for other in others):
-            raise LabError(f"lab {name}: is up already", f"inferfleet lab down {name}")
-        net = network.free_net(other.net for other in others)
-        own = Process.own()
-        lab = LabState(name, f"{net}-{secrets.token_hex(2)}", net, creator=own, owner=None if keep else own)
+        _check_absent(state.load(name))
+        net = network.free_net({other.net for other in state.readable(say)})
+        lab = LabState(name, f"{net}-{secrets.token_hex(2)}", net, Process.own(), bound=not keep)
         (lab.directory / "logs").mkdir(parents=True)
         lab.save()
         return lab
@@ -259,11 +274,11 @@ def _register(name: str, keep: bool, say: Say) -> LabState:
 
 def _sweep(say: Say) -> None:
     for name in state.names():
-        found = state.load(name)
-        if found is None:  # killed between making its directory and its state: it had nothing else yet
+        if not (labs_dir() / name / "lab.json").exists():  # killed before it had anything else
             shutil.rmtree(labs_dir() / name, ignore_errors=True)
-        elif not found.alive():
-            say(f"lab {name}: its owner is dead; removing what is left")
+    for found in state.readable(say):
+        if not found.alive():
+            say(f"lab {found.name}: its owner is dead; removing what is left")
             remove(found)
 
 

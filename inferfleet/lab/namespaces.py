@@ -13,7 +13,7 @@ from pathlib import Path
 from inferfleet.errors import LabError
 from inferfleet.lab.cgroup import Cgroup
 from inferfleet.lab.state import Process
-from inferfleet.lab.system import spawn, tail
+from inferfleet.lab.system import tail
 
 UNSHARE = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc"]
 ALL = ("mount", "pid", "net")
@@ -34,7 +34,7 @@ def start(cgroup: Cgroup, log: Path, owner_pipe: int | None = None) -> Process:
         LabError: this machine does not allow it.
     """
     init = FOR_EVER if owner_pipe is None else WITH_OWNER
-    spawn(cgroup.enter([*UNSHARE, *init]), log, subprocess.DEVNULL if owner_pipe is None else owner_pipe)
+    cgroup.spawn([*UNSHARE, *init], log, subprocess.DEVNULL if owner_pipe is None else owner_pipe)
     end = time.monotonic() + 10
     while time.monotonic() < end:
         for pid in cgroup.pids():

@@ -6,7 +6,7 @@ and no firewall rule; hosts reach each other and .1, nothing else.
 
 import ipaddress
 import json
-from collections.abc import Iterable
+from collections.abc import Set
 
 from inferfleet.errors import LabError
 from inferfleet.lab.namespaces import inside
@@ -33,15 +33,15 @@ def link_name(tag: str) -> str:
     return f"ifl{tag}"
 
 
-def free_net(taken: Iterable[int]) -> int:
-    """The first /24 of 10.77.0.0/16 that no lab and no route of this machine uses.
+def free_net(taken: Set[int]) -> int:
+    """The first /24 of 10.77.0.0/16 that is not taken and to which this machine has no route.
 
     Raises:
         LabError: none is left.
     """
     routes = [route["dst"] for route in json.loads(run(["ip", "-json", "route", "show", "table", "all"]).stdout)]
     used = [network for dst in routes if (network := _ipv4(dst)) is not None]
-    for net in sorted(set(range(1, 255)) - set(taken)):
+    for net in sorted(set(range(1, 255)) - taken):
         candidate = ipaddress.ip_network(f"{SPACE}.{net}.0/24")
         if not any(candidate.overlaps(network) for network in used):
             return net

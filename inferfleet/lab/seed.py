@@ -20,10 +20,11 @@ IPv6AcceptRA=no
 """
 
 
-def hosts_file(net: int, addresses: Mapping[str, str]) -> str:
-    """/etc/hosts with every host of the lab; there is no name server."""
+def write_hosts(seed: Path, net: int, addresses: Mapping[str, str]) -> None:
+    """/etc/hosts names every host of the lab; there is no name server."""
     lines = ["127.0.0.1 localhost", f"{network.gateway(net)} lab"]
-    return "".join(f"{line}\n" for line in [*lines, *(f"{address} {name}" for name, address in addresses.items())])
+    lines += [f"{address} {name}" for name, address in addresses.items()]
+    _place(seed, "etc/hosts", "\n".join(lines) + "\n", 0o644)
 
 
 def write_key(path: Path, comment: str) -> str:

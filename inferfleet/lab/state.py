@@ -2,12 +2,16 @@
 
 import json
 import os
+import signal
+import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from inferfleet.errors import LabError
 from inferfleet.lab.paths import lab_dir, labs_dir
+from inferfleet.lab.say import Say
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,14 @@ class Process:
         """It still runs."""
         return Process.find(self.pid) == self
 
+    def kill(self, timeout_s: float = 3.0) -> None:
+        """It is told to die at once, and has had some time to."""
+        end = time.monotonic() + timeout_s
+        if self.alive():
+            os.kill(self.pid, signal.SIGKILL)
+        while self.alive() and time.monotonic() < end:
+            time.sleep(0.005)
+
 
 @dataclass(frozen=True)
 class HostSpec:
@@ -61,8 +73,9 @@ class LabState:
         name: of the lab.
         tag: names its cgroup and interface; differs even between labs of two cache directories.
         net: third octet of its network 10.77.net.0/24.
-        owner: with whom it dies; None: it lives until `down`.
-        creator: who brings it up; counts until `init` is known.
+        creator: the process that brings it up.
+        bound: it dies with its creator; else only until it is ready.
+        ready: it has come up.
         init: holds its namespaces; when it ends, so do all processes in them.
         hosts: in the order of their addresses.
     """
@@ -71,7 +84,8 @@ class LabState:
     tag: str
     net: int
     creator: Process
-    owner: Process | None = None
+    bound: bool
+    ready: bool = False
     init: Process | None = None
     hosts: list[HostSpec] = field(default_factory=list)
 
@@ -82,15 +96,15 @@ class LabState:
 
     def alive(self) -> bool:
         """It runs, or is being made; else it may be swept."""
-        if self.owner is not None and not self.owner.alive():
+        if (self.bound or not self.ready) and not self.creator.alive():
             return False
-        return (self.init or self.creator).alive()
+        return self.init is None or self.init.alive()
 
     def phase(self) -> str:
         """One word for people: `up`, `starting` or `dead`."""
         if not self.alive():
             return "dead"
-        return "starting" if self.init is None else "up"
+        return "up" if self.ready else "starting"
 
     def save(self) -> None:
         """The file holds this state, whole at any moment."""
@@ -114,20 +128,26 @@ def load(name: str) -> LabState | None:
     except PermissionError as error:
         raise LabError(f"{path}: may not be read by this user", "run it with sudo, as the lab was") from error
     except (ValueError, TypeError, KeyError) as error:
-        raise LabError(f"{path}: not the state of a lab ({error})", f"inferfleet lab down {name}") from error
+        raise LabError(f"{path}: cannot be read ({error})", "use the inferfleet version that made this lab") from error
 
 
 def _parse(data: dict[str, Any]) -> LabState:
-    process = {key: Process(**data[key]) if data[key] else None for key in ("owner", "init")}
-    hosts = [HostSpec(**host) for host in data["hosts"]]
-    return LabState(
-        name=data["name"],
-        tag=data["tag"],
-        net=data["net"],
-        creator=Process(**data["creator"]),
-        hosts=hosts,
-        **process,
-    )
+    creator = Process(**data.pop("creator"))
+    init = data.pop("init")
+    hosts = [HostSpec(**host) for host in data.pop("hosts")]
+    return LabState(**data, creator=creator, init=Process(**init) if init else None, hosts=hosts)
+
+
+def readable(say: Say) -> Iterator[LabState]:
+    """The states that this version understands; the labs of another are left alone."""
+    for name in names():
+        try:
+            found = load(name)
+        except LabError as error:
+            say(str(error))
+            continue
+        if found is not None:
+            yield found
 
 
 def names() -> list[str]:

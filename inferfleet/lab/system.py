@@ -41,21 +41,6 @@ def run(
     return done
 
 
-def spawn(argv: Sequence[str | Path], log: Path, stdin: int = subprocess.DEVNULL) -> None:
-    """Start a program that outlives us, in a session of its own, its output appended to `log`.
-
-    `setsid --fork` returns at once, so that no zombie waits for a long-lived caller to collect it.
-
-    Raises:
-        LabError: it could not be started.
-    """
-    with log.open("ab") as out:
-        words = ["setsid", "--fork", *(str(word) for word in argv)]
-        code = subprocess.run(words, stdin=stdin, stdout=out, stderr=out, env=environment()).returncode
-    if code != 0:
-        raise LabError(f"{argv[0]}: could not be started (exit status {code})", f"read {log}")
-
-
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file; it ends with the process, however that ends."""

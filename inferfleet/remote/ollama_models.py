@@ -151,14 +151,30 @@ def open_gguf(work: dict[str, Any], order: dict[str, Any]) -> BinaryIO:
     return copy
 
 
+def has_blob(address: str, digest: str) -> bool:
+    """Whether the store has it. Ollama 0.32 answers a second upload before it has read it, which cuts the line."""
+    try:
+        call(address, f"/api/blobs/{digest}", method="HEAD").close()
+    except Failed:
+        return False
+    return True
+
+
 def from_file(work: dict[str, Any], address: str, order: dict[str, Any]) -> None:
-    """The GGUF becomes a blob, if it is the declared one, and the blob a model."""
+    """The GGUF becomes a blob, if it is the declared one, and the blob a model; one that is there is not fetched."""
+    digest = f"sha256:{order['sha256']}"
+    if not has_blob(address, digest):
+        upload(work, address, order, digest)
+    create(address, order, {"files": {os.path.basename(order["origin"]): digest}})
+
+
+def upload(work: dict[str, Any], address: str, order: dict[str, Any], digest: str) -> None:
+    """Give the GGUF to Ollama, if it is the declared one."""
     with open_gguf(work, order) as file:
         found = sha256_of(file)
         if found != order["sha256"]:
             raise Failed(f"{order['origin']} has SHA-256 {found}, declared is {order['sha256']}; it was not used")
-        call(address, f"/api/blobs/sha256:{found}", file, "POST").close()
-    create(address, order, {"files": {os.path.basename(order["origin"]): f"sha256:{found}"}})
+        call(address, f"/api/blobs/{digest}", file, "POST").close()
 
 
 def create(address: str, order: dict[str, Any], made_from: dict[str, Any]) -> None:

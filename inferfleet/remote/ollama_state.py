@@ -89,6 +89,8 @@ def release(root: str) -> dict[str, Any]:
     versions = {}
     for marker in glob.glob(f"{root}/*/.inferfleet.json"):
         directory = os.path.dirname(marker)
+        if os.path.islink(directory):
+            continue
         versions[os.path.basename(directory)] = {
             "damaged": damage(directory, read_json(marker)),
             "unpacked": os.stat(marker).st_mtime,

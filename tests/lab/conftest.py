@@ -1,14 +1,14 @@
 """One lab for all lab tests, with the mirror beside it; each test file says which hosts it needs."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from inferfleet.lab import HostSpec, Lab
-from inferfleet.lab.mirror import prepare_mirror
+from inferfleet.lab.mirror.prepare import prepare_mirror
+from inferfleet.lab.mirror.serve import serve_mirror
 from inferfleet.lab.paths import cache_dir
 from tests.lab.project import CPU_TWICE, GPU, Project
 
@@ -24,8 +24,7 @@ def mirror() -> Path:
 def lab(mirror: Path) -> Iterator[Lab]:
     name = f"t{os.getpid() % 10**6}"
     with Lab(name, [HostSpec("gpu1"), HostSpec("cpu1", suite="bookworm")]) as lab:
-        server = [sys.executable, "-m", "inferfleet.lab.mirror.server", "--bind", lab.gateway, "--port", "80"]
-        lab.serve([*server, "--root", mirror], "mirror", port=80)
+        serve_mirror(lab, mirror)
         yield lab
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.lab.api import call
 from tests.lab.project import Project
 
 pytestmark = pytest.mark.lab
@@ -9,15 +10,11 @@ pytestmark = pytest.mark.lab
 DROP_IN = "/etc/systemd/system/ollama-cpu1.service.d/zz-inferfleet.conf"
 UNIT = "/etc/systemd/system/ollama-cpu1.service"
 STORE = "/usr/share/ollama/.ollama/models"
-MODEL = f"$(grep -l model.image.model -r {STORE}/manifests | head -1)"
 BLOB = f"$(ls -S {STORE}/blobs/sha256-* | head -1)"
 CURRENT = "/opt/inferfleet/ollama/current"
-API = "http://127.0.0.1:11434/api"
-
-
-def _post(path: str, body: str, method: str = "POST") -> str:
-    request = f"urllib.request.Request('{API}/{path}', b'''{body}''', method='{method}')"
-    return f'python3 -c "import urllib.request; urllib.request.urlopen({request}).read()"'
+RELOAD = "systemctl daemon-reload"
+OVERRIDE = "/etc/systemd/system/ollama-cpu1.service.d/override.conf"
+RUN = "/run/systemd/system/ollama-cpu1.service.d"
 
 
 # what is done to cpu1 -> the words in which the dry run says it. ollama-cpu0 is never touched by the first group.
@@ -31,8 +28,8 @@ ONE_INSTANCE = {
         "was started with OLLAMA_NUM_PARALLEL=1, declared is 4",
     ),
     "restarted with an edited drop-in that was put back": (
-        f"cp -a {DROP_IN} /tmp/d; sed -i s/4096/2048/ {DROP_IN}; systemctl daemon-reload; systemctl restart ollama-cpu1;"
-        f" cp -a /tmp/d {DROP_IN}; systemctl daemon-reload",
+        f"cp -a {DROP_IN} /tmp/d; sed -i s/4096/2048/ {DROP_IN}; {RELOAD}; systemctl restart ollama-cpu1;"
+        f" cp -a /tmp/d {DROP_IN}; {RELOAD}",
         "was started with OLLAMA_CONTEXT_LENGTH=2048, declared is 4096",
     ),
     "drop-in removed": (f"rm {DROP_IN}; systemctl daemon-reload", "zz-inferfleet.conf: is missing"),
@@ -42,9 +39,8 @@ ONE_INSTANCE = {
     "drop-in's owner changed": (f"chown nobody {DROP_IN}", "owner or mode is wrong"),
     "unit stopped": ("systemctl stop ollama-cpu1", "start ollama-cpu1: is inactive"),
     "unit killed and failed": (
-        "mkdir -p /run/systemd/system/ollama-cpu1.service.d; printf '[Service]\\nRestart=no\\n'"
-        " > /run/systemd/system/ollama-cpu1.service.d/zzz.conf; systemctl daemon-reload;"
-        " systemctl kill -s KILL ollama-cpu1; sleep 1; rm -r /run/systemd/system/ollama-cpu1.service.d; systemctl daemon-reload",
+        rf"mkdir -p {RUN}; printf '[Service]\nRestart=no\n' > {RUN}/zzz.conf; {RELOAD};"
+        f" systemctl kill -s KILL ollama-cpu1; sleep 1; rm -r {RUN}; {RELOAD}",
         "start ollama-cpu1: is failed",
     ),
     "unit disabled": ("systemctl disable --quiet ollama-cpu1", "does not start at boot"),
@@ -53,19 +49,18 @@ ONE_INSTANCE = {
         "repair ollama-cpu1: is masked",
     ),
     "drop-in of somebody else on top": (
-        "mkdir -p /etc/systemd/system/ollama-cpu1.service.d; printf '[Service]\\nEnvironment=OLLAMA_CONTEXT_LENGTH=99\\n'"
-        " > /etc/systemd/system/ollama-cpu1.service.d/override.conf; systemctl daemon-reload;"
+        rf"printf '[Service]\nEnvironment=OLLAMA_CONTEXT_LENGTH=99\n' > {OVERRIDE}; {RELOAD};"
         " systemctl stop ollama-cpu1",
         "start ollama-cpu1: is inactive",
     ),
     "process hangs": ("systemctl kill -s STOP ollama-cpu1", "does not answer at 127.0.0.1:11435"),
     "model unloaded": (
-        _post("generate", '{\\"model\\": \\"tiny\\", \\"keep_alive\\": 0}').replace("11434", "11435"),
+        call("generate", {"model": "tiny", "keep_alive": 0}, port=11435),
         "load tiny:latest on ollama-cpu1: is not in memory",
     ),
 }
 WHOLE_HOST = {
-    "model removed": (_post("delete", '{\\"model\\": \\"tiny\\"}', "DELETE"), "fetch tiny:latest: is missing"),
+    "model removed": (call("delete", {"model": "tiny"}, "DELETE"), "fetch tiny:latest: is missing"),
     "blob corrupted": (
         f"printf X | dd of={BLOB} bs=1 seek=100000 conv=notrunc status=none",
         "is corrupt",
@@ -79,7 +74,10 @@ WHOLE_HOST = {
         " systemctl restart ollama-cpu1",
         "live is 0.32.0",
     ),
-    "binary altered": (f"printf X >> {CURRENT}/bin/ollama", "bin/ollama was changed or removed"),
+    "binary altered": (
+        f"cd {CURRENT}/bin; cp -a ollama o; printf X >> o; mv o ollama",
+        "bin/ollama was changed or removed",
+    ),
     "library removed": (f"rm {CURRENT}/lib/ollama/llama-server", "llama-server was changed or removed"),
     "package removed": ("dpkg --force-depends -r zstd", "install zstd: is missing"),
 }

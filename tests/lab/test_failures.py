@@ -1,13 +1,12 @@
 """What goes wrong on one host: one clear line, nothing half done, the other hosts go on, exit status 1."""
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from inferfleet.lab import Lab
+from inferfleet.lab.mirror.serve import serve_mirror
 from tests.lab.project import ENGINES, TINY, Project
 
 pytestmark = pytest.mark.lab
@@ -33,22 +32,6 @@ def line_of(text: str, words: str) -> str:
 
 def live(project: Project, host: str = "cpu1") -> str:
     return project.host(host).run("readlink /opt/inferfleet/ollama/current; ls -A /opt/inferfleet/ollama").stdout
-
-
-def serve(lab: Lab, root: Path, port: int) -> str:
-    argv = [
-        sys.executable,
-        "-m",
-        "inferfleet.lab.mirror.server",
-        "--bind",
-        lab.gateway,
-        "--port",
-        str(port),
-        "--root",
-        root,
-    ]
-    lab.serve(argv, f"mirror-{port}", port=port)
-    return f"http://{lab.gateway}:{port}/ollama"
 
 
 def of_one_host(project: Project, **data: object) -> None:
@@ -78,7 +61,9 @@ def test_wrong_checksum_never_becomes_live(fleet: Project, mirror: Path, tmp_pat
     with archive.open("r+b") as file:
         file.seek(1000)
         file.write(b"altered")
-    of_one_host(fleet, sources={"ollama": serve(fleet.lab, tmp_path, 8081)}, engines=_version("0.32.14"))
+    of_one_host(
+        fleet, sources={"ollama": serve_mirror(fleet.lab, tmp_path, 8081) + "/ollama"}, engines=_version("0.32.14")
+    )
     run = fleet.apply()
     assert run.rc == 1
     assert "nothing was installed" in line_of(run.text, "has SHA-256")
@@ -93,7 +78,9 @@ def test_truncated_download_never_becomes_live(fleet: Project, mirror: Path, tmp
     archive = release / "ollama-linux-amd64.tar.zst"
     with archive.open("r+b") as file:
         file.truncate(archive.stat().st_size // 2)
-    of_one_host(fleet, sources={"ollama": serve(fleet.lab, tmp_path, 8082)}, engines=_version("0.32.14"))
+    of_one_host(
+        fleet, sources={"ollama": serve_mirror(fleet.lab, tmp_path, 8082) + "/ollama"}, engines=_version("0.32.14")
+    )
     run = fleet.apply()
     assert run.rc == 1
     line_of(run.text, "has SHA-256")

@@ -1,8 +1,11 @@
 """Models by every way of bringing them, and what becomes of those no longer declared."""
 
+import json
+
 import pytest
 
 from inferfleet.lab.model import GGUF, SHA256
+from tests.lab.api import call
 from tests.lab.project import TINY, Project
 
 pytestmark = pytest.mark.lab
@@ -35,11 +38,8 @@ def converge(fleet: Project, models: dict[str, object]) -> str:
 
 
 def names(fleet: Project) -> set[str]:
-    listed = fleet.host("cpu1").run(
-        "python3 -c \"import json, urllib.request as u; print(*[m['name'] for m in "
-        "json.load(u.urlopen('http://127.0.0.1:11434/api/tags'))['models']])\""
-    )
-    return set(listed.stdout.split())
+    listed = json.loads(fleet.host("cpu1").run(call("tags", method="GET")).stdout)
+    return {model["name"] for model in listed["models"]}
 
 
 def test_model_from_a_url(fleet: Project) -> None:
@@ -79,8 +79,7 @@ def test_model_made_from_another_follows_its_settings(fleet: Project) -> None:
 
 def test_models_of_ours_go_when_they_are_no_longer_declared_and_others_stay(fleet: Project) -> None:
     converge(fleet, {**TINY, "tiny:second": {"engine": "ollama", "source": "tiny"}})
-    copy = 'urllib.request.Request(\'http://127.0.0.1:11434/api/copy\', b\'{\\"source\\":\\"tiny\\",\\"destination\\":\\"by-hand\\"}\')'
-    fleet.host("cpu1").run(f'python3 -c "import urllib.request; urllib.request.urlopen({copy})"')
+    fleet.host("cpu1").run(call("copy", {"source": "tiny", "destination": "by-hand"}))
     text = converge(fleet, TINY)
     assert "remove tiny:second: is no longer declared" in text
     assert names(fleet) == {"tiny:latest", "by-hand:latest"}

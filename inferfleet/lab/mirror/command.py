@@ -1,37 +1,34 @@
-"""Run an outside program at low priority; its failure becomes one line."""
+"""Programs that build, at low priority; what fails becomes one line that says what was being made."""
 
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from inferfleet.errors import LabError
+from inferfleet.lab import system
 
-Arguments = Sequence[str | Path]
 
-
-def run(where: str, argv: Arguments, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+def build_run(where: str, argv: Sequence[str | Path], env: Mapping[str, str] | None = None, hint: str = "") -> str:
     """The program has ended well; gives what it wrote to its standard output.
 
     Args:
         where: what is being made, for the error.
         argv: program and arguments, no shell.
-        env: the whole environment; this process's own when left out.
-        cwd: working directory.
+        env: variables to set beside this process's own.
+        hint: what to do should it fail.
 
     Raises:
         LabError: it is not installed, or ended with another code than 0.
     """
-    nice = ["nice", "-n", "10"] if shutil.which("nice") else []
-    command = [*nice, *map(str, argv)]
-    if shutil.which(str(argv[0])) is None:
-        raise LabError(f"{where}: a program is missing (got no {argv[0]})", "install it")
-    done = subprocess.run(command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    # pdeathsig: what builds ends with us, even if we are killed.
+    words = ["nice", "-n", "10", "setpriv", "--pdeathsig", "KILL", *argv]
+    done = system.run(words, check=False, env=system.environment(**(env or {})))
     if done.returncode != 0:
-        raise LabError(f"{where}: {Path(argv[0]).name} failed (got exit {done.returncode}: {_last_line(done)})")
+        raise LabError(f"{where}: {Path(argv[0]).name} failed (got exit {done.returncode}: {_message(done)})", hint)
     return done.stdout
 
 
-def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+def _message(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that says why: apt's first error, anything else's last line."""
     lines = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-    return lines[-1].strip()
+    return next((line for line in lines if line.startswith("E: ")), lines[-1]).strip()

@@ -1,15 +1,14 @@
 """Debian packages of a newer suite, fetched by apt without touching what apt knows of this machine."""
 
 import hashlib
-import os
-import platform
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from inferfleet.errors import LabError
-from inferfleet.lab.mirror.command import run
+from inferfleet.lab.aptsource import machine_mirror
+from inferfleet.lab.mirror.command import build_run
 from inferfleet.lab.mirror.store import fresh_part, locked
 
 SUITE: Final = "forky"
@@ -17,9 +16,6 @@ SUITE: Final = "forky"
 
 PACKAGES: Final = ("llama.cpp-tools", "libggml0-backend-vulkan", "mesa-vulkan-drivers")
 """llama-server and llama-quantize; offload to Vulkan; a Vulkan device in software (llvmpipe)."""
-
-USUAL_MIRROR: Final = "http://deb.debian.org/debian"
-"""For machines that are not Debian; Debian's own default sources name it. Packages are signed, so http will do."""
 
 KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 """Forky is signed by the keys of bookworm and of trixie: either is enough, so the package debian-archive-keyring of
@@ -81,28 +77,14 @@ def _download(work: Path) -> Path:
     for directory in ("state/lists/partial", "cache/archives/partial"):
         (work / directory).mkdir(parents=True)
     (work / "status").touch()
-    (work / "sources.list").write_text(f"deb [signed-by={KEYRING}] {debian_mirror()} {SUITE} main\n")
+    (work / "sources.list").write_text(f"deb [signed-by={KEYRING}] {machine_mirror().archive} {SUITE} main\n")
     (work / "apt.conf").write_text(_CONFIG.format(work=work) + _network_settings())
-    env = {**os.environ, "APT_CONFIG": str(work / "apt.conf"), "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-    where = f"Debian {SUITE}"
+    env = {"APT_CONFIG": str(work / "apt.conf"), "DEBIAN_FRONTEND": "noninteractive"}
+    where, hint = f"Debian {SUITE}", "see whether this machine's apt works and debian-archive-keyring is up to date"
     # Error-Mode: without it apt-get update ends with 0 although nothing could be fetched or trusted.
-    run(where, ["apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any"], env=env)
-    run(where, ["apt-get", "install", "-q", "-y", "--download-only", *PACKAGES], env=env)
+    build_run(where, ["apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any"], env, hint)
+    build_run(where, ["apt-get", "install", "-q", "-y", "--download-only", *PACKAGES], env, hint)
     return work / "cache" / "archives"
-
-
-def debian_mirror() -> str:
-    """URL of the Debian mirror this machine's apt uses; Debian's usual one on a machine that is not Debian."""
-    release = platform.freedesktop_os_release()
-    codename = release.get("VERSION_CODENAME", "")
-    if release["ID"] != "debian" or not codename:
-        return USUAL_MIRROR
-    listed = run("apt", ["apt-get", "indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(COMPONENT) $(REPO_URI)"])
-    for line in listed.splitlines():
-        created_by, suite, component, uri = line.split(" ", 3)
-        if (created_by, component) == ("Packages", "main") and suite in (codename, "stable", "testing", "sid"):
-            return uri.rstrip("/")
-    return USUAL_MIRROR
 
 
 def _network_settings() -> str:
@@ -111,7 +93,7 @@ def _network_settings() -> str:
     Check-Valid-Until and Check-Date are among it since a snapshot mirror serves what has run out.
     """
     keep = ("Acquire::http", "Acquire::https", "Acquire::Retries", "Acquire::ForceIP", "Acquire::Check-")
-    lines = run("apt", ["apt-config", "dump", "--format", '%F "%v";%n', "Acquire"]).splitlines()
+    lines = build_run("apt", ["apt-config", "dump", "--format", '%F "%v";%n', "Acquire"]).splitlines()
     return "".join(f"{line}\n" for line in lines if line.startswith(keep))
 
 

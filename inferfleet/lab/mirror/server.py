@@ -67,44 +67,44 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         began = time.monotonic()
-        sent = 0
+        self.sent = 0
         self.status = HTTPStatus.OK
         try:
-            sent = self._answer()
+            self._answer()
         except (BrokenPipeError, ConnectionResetError, TimeoutError):
             self.close_connection = True  # the client went away: a broken download, not our mistake
         finally:
-            self._log(sent, time.monotonic() - began)
+            self._log(time.monotonic() - began)
 
     do_HEAD = do_GET
 
-    def _answer(self) -> int:
-        """Answer the request; gives the number of body bytes sent."""
+    def _answer(self) -> None:
         if urlsplit(self.path).path == "/v2/":
-            return self._send_small(HTTPStatus.OK, b"{}")
-        path = find_file(self.server.root, self.path)
-        if path is None:
-            return self._send_small(HTTPStatus.NOT_FOUND, b'{"errors": [{"code": "NOT_FOUND"}]}')
-        with path.open("rb") as file:
-            return self._send_file(file, path)
+            self._send_small(HTTPStatus.OK, b"{}")
+        elif path := find_file(self.server.root, self.path):
+            with path.open("rb") as file:
+                self._send_file(file, path)
+        else:
+            self._send_small(HTTPStatus.NOT_FOUND, b'{"errors": [{"code": "NOT_FOUND"}]}')
 
-    def _send_small(self, status: HTTPStatus, body: bytes, content_range: str = "") -> int:
+    def _send_small(self, status: HTTPStatus, body: bytes, content_range: str = "") -> None:
         self._head(status, len(body), "application/json", content_range)
-        return self._copy(io.BytesIO(body), len(body))
+        self._copy(io.BytesIO(body), len(body))
 
-    def _send_file(self, file: BinaryIO, path: Path) -> int:
+    def _send_file(self, file: BinaryIO, path: Path) -> None:
         size = file.seek(0, io.SEEK_END)
         try:
             # If-Range needs a validator and we give none: the whole file is then the right answer.
             wanted = None if "If-Range" in self.headers else parse_range(self.headers["Range"], size)
         except Unsatisfiable:
-            return self._send_small(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"{}", f"bytes */{size}")
+            self._send_small(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"{}", f"bytes */{size}")
+            return
         start, end = wanted or (0, size - 1)
         content_range = f"bytes {start}-{end}/{size}" if wanted else ""
         status = HTTPStatus.PARTIAL_CONTENT if wanted else HTTPStatus.OK
         self._head(status, end - start + 1, _content_type(path), content_range)
         file.seek(start)
-        return self._copy(file, end - start + 1)
+        self._copy(file, end - start + 1)
 
     def _head(self, status: HTTPStatus, length: int, content_type: str, content_range: str) -> None:
         self.status = status
@@ -120,19 +120,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", path)
         self.end_headers()
 
-    def _copy(self, file: BinaryIO, length: int) -> int:
+    def _copy(self, file: BinaryIO, length: int) -> None:
         if self.command == "HEAD":
-            return 0
-        sent = 0
-        step = min(CHUNK, max(self.server.slow // 10, 1)) if self.server.slow else CHUNK
-        while sent < length and (chunk := file.read(min(step, length - sent))):
+            return
+        slow = self.server.slow
+        step = max(slow // 10, 1) if slow else CHUNK
+        while self.sent < length and (chunk := file.read(min(step, length - self.sent))):
             self.wfile.write(chunk)
-            sent += len(chunk)
-            if self.server.slow:
-                time.sleep(len(chunk) / self.server.slow)
-        return sent
+            self.sent += len(chunk)
+            if slow:
+                time.sleep(len(chunk) / slow)
 
-    def _log(self, sent: int, seconds: float) -> None:
+    def _log(self, seconds: float) -> None:
         entry = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "client": self.client_address[0],
@@ -141,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
             "range": self.headers["Range"],
             "agent": self.headers["User-Agent"],
             "status": int(self.status),
-            "bytes": sent,
+            "bytes": self.sent,
             "seconds": round(seconds, 3),
         }
         sys.stderr.write(json.dumps(entry) + "\n")

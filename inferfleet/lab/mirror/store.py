@@ -1,32 +1,33 @@
 """Directories that exist whole or not at all, whoever is killed while making them."""
 
-import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from inferfleet.lab import system
 
 
 @contextmanager
 def locked(target: Path) -> Iterator[None]:
     """Only one process at a time is in here for this target; the kernel lets go when it dies."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target.with_name(f".{target.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with system.locked(target.with_name(f".{target.name}.lock")):
         yield
 
 
 def fresh_part(target: Path) -> Path:
     """A new empty directory beside the target; what killed makers left there is gone.
 
-    Call it under `locked(target)`. The name carries the process, so that a program which
-    outlived its killed maker does not write into ours.
+    Call it under `locked(target)`. A program that outlived its killed maker may still be writing
+    there: it has its own directory, and what cannot be removed now is removed the next time.
     """
     for left in target.parent.glob(f".{target.name}.part-*"):
-        shutil.rmtree(left)
-    part = target.with_name(f".{target.name}.part-{os.getpid()}")
-    part.mkdir(parents=True)
+        shutil.rmtree(left, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{target.name}.part-", dir=target.parent))
+    part.chmod(0o755)
     return part
 
 
@@ -49,13 +50,11 @@ def make_once(target: Path, make: Callable[[Path], None]) -> Path:
 
 def put_in_place(part: Path, target: Path) -> None:
     """The directory has its final name; what had that name before is gone. Call it under `locked(target)`."""
+    old = part.with_name(f"{part.name}-old")
     if target.exists():
-        old = target.with_name(f".{target.name}.part-old")
         target.rename(old)
-        part.rename(target)
-        shutil.rmtree(old)
-    else:
-        part.rename(target)
+    part.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def replace_file(path: Path, content: bytes) -> None:

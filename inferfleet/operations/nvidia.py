@@ -1,0 +1,22 @@
+"""NVIDIA cards."""
+
+from collections.abc import Sequence
+
+from pyinfra.api import QuoteString, StringCommand
+from pyinfra.context import host
+
+from inferfleet import changes
+from inferfleet.changes import Changes
+from inferfleet.facts.nvidia import NvidiaCards
+from inferfleet.operations.effects import converging
+from inferfleet.placed import PlacedGpu
+
+
+@converging
+def cards(declared: Sequence[PlacedGpu]) -> tuple[Changes, list[StringCommand]]:
+    """The host has the cards that are declared; one that has not fails alone, before anything is done to it."""
+    if all(gpu.backend != "cuda" for gpu in declared):
+        return Changes(), []
+    found = changes.cards(declared, host.get_fact(NvidiaCards))
+    refused = [f"{host.name}: {effect.why}" for effect in found.effects]
+    return found, [StringCommand("echo", QuoteString(line), ">&2; exit 1") for line in refused]
