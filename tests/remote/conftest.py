@@ -41,6 +41,15 @@ class Site:
         self._server.shutdown()
         self._server.server_close()
 
+    @staticmethod
+    def say(handler: BaseHTTPRequestHandler, found: Any) -> None:
+        """Bytes, JSON or a bare status."""
+        text = found if isinstance(found, bytes) else json.dumps(found).encode()
+        handler.send_response(found if isinstance(found, int) else 200)
+        handler.send_header("Content-Length", str(len(text)))
+        handler.end_headers()
+        handler.wfile.write(text)
+
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         site = self
 
@@ -55,13 +64,7 @@ class Site:
                     found(self)
                     self.close_connection = True
                     return
-                text = (
-                    found if isinstance(found, bytes) else b"" if isinstance(found, int) else json.dumps(found).encode()
-                )
-                self.send_response(found if isinstance(found, int) else 200)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
+                site.say(self, found)
 
             do_GET = do_POST = do_DELETE = do_HEAD = answer
 
