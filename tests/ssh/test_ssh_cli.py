@@ -25,6 +25,8 @@ from io import StringIO
 from pyinfra import host
 from pyinfra.operations import files, python, server
 
+pytestmark = pytest.mark.lab
+
 root = f"/home/deploy/{host.name}"
 files.directory(path=root)
 for number in range(5):

@@ -17,6 +17,8 @@ from sshd_host import PASSWORD, Connect
 
 from inferfleet.ssh import FleetSSH, cache, round_trips
 
+pytestmark = pytest.mark.lab
+
 PATH = "/home/deploy/thing"
 
 
