@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from sshd_host import Sshd
 
+pytestmark = pytest.mark.lab
+
 INVENTORY = """\
 {lines}
 _data = {data!r}
@@ -24,8 +26,6 @@ from io import StringIO
 
 from pyinfra import host
 from pyinfra.operations import files, python, server
-
-pytestmark = pytest.mark.lab
 
 root = f"/home/deploy/{host.name}"
 files.directory(path=root)
