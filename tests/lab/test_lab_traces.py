@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from inferfleet.errors import LabError
-from inferfleet.lab import HostSpec, Lab, attach
+from inferfleet.lab import HostSpec, Lab, attach, state
 from inferfleet.lab.cgroup import hierarchies
 from inferfleet.lab.paths import apt_cache_dir, labs_dir
+from inferfleet.lab.say import quiet
 from inferfleet.lab.state import Process
 
 pytestmark = pytest.mark.lab
@@ -62,7 +63,7 @@ def left_over(before: dict[str, set[str]], tag: str) -> dict[str, set[str]]:
         return bool(tags - {tag} or nets - {tag.split("-")[0]})
 
     new = {kind: {line for line in lines - before[kind] if not of_another(line)} for kind, lines in machine().items()}
-    new["labs"] = {name for name in new["labs"] if not re.fullmatch(r"[stu]-\d+|t\d+", name)}
+    new["labs"] -= {lab.name for lab in state.readable(quiet) if lab.tag != tag and lab.alive()}
     return {kind: lines for kind, lines in new.items() if lines}
 
 
