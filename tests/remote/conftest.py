@@ -48,7 +48,8 @@ class Site:
         handler.send_response(found if isinstance(found, int) else 200)
         handler.send_header("Content-Length", str(len(text)))
         handler.end_headers()
-        handler.wfile.write(text)
+        if handler.command != "HEAD":
+            handler.wfile.write(text)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         site = self

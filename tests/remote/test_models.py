@@ -180,7 +180,8 @@ def _order_of_file(origin: str, **changed: Any) -> dict[str, Any]:
 def test_from_a_file(ollama: Site, store: Store, tmp_path: Path) -> None:
     _arrives(ollama, store)
     ollama_models.main(_work(ollama, store, _order_of_file(_file(tmp_path))))
-    blob, create = ollama.asked[:2]
+    there, blob, create = ollama.asked[:3]
+    assert there == ("HEAD", f"/api/blobs/{digest_of(GGUF)}", b"")
     assert blob == ("POST", f"/api/blobs/{digest_of(GGUF)}", GGUF)
     files = {"my model.gguf": digest_of(GGUF)}
     assert create == ("POST", "/api/create", {"model": "tiny:latest", "system": "Be brief.", "files": files})
@@ -190,7 +191,7 @@ def test_from_a_url(ollama: Site, store: Store) -> None:
     _arrives(ollama, store)
     ollama.routes["/x.gguf"] = GGUF
     ollama_models.main(_work(ollama, store, _order_of_file(f"{ollama.url}/x.gguf")))
-    assert ollama.asked[1] == ("POST", f"/api/blobs/{digest_of(GGUF)}", GGUF)
+    assert ollama.asked[2] == ("POST", f"/api/blobs/{digest_of(GGUF)}", GGUF)
     assert sorted(path.name for path in store.path.iterdir()) == ["blobs", "manifests"]
 
 
@@ -207,8 +208,15 @@ def test_a_bad_url_is_not_used(ollama: Site, store: Store, answer: Answer, says:
     ollama.routes["/x.gguf"] = answer
     with pytest.raises(ollama_models.Failed, match=says):
         ollama_models.main(_work(ollama, store, _order_of_file(f"{ollama.url}/x.gguf")))
-    assert ollama.paths() == ["GET /x.gguf"]
+    assert ollama.paths() == [f"HEAD /api/blobs/{digest_of(GGUF)}", "GET /x.gguf"]
     assert [path.name for path in store.path.iterdir()] == ["blobs"]
+
+
+def test_what_the_store_has_is_not_fetched(ollama: Site, store: Store) -> None:
+    _arrives(ollama, store)
+    ollama.routes[f"HEAD /api/blobs/{digest_of(GGUF)}"] = 200
+    ollama_models.main(_work(ollama, store, _order_of_file(f"{ollama.url}/x.gguf")))
+    assert ollama.paths()[:2] == [f"HEAD /api/blobs/{digest_of(GGUF)}", "POST /api/create"]
 
 
 def test_create_from_another(ollama: Site, store: Store) -> None:
