@@ -11,14 +11,15 @@ cgroup and one set of namespaces, so that one write ends all of it. In reading o
     base                        the cached root of a suite
     cgroup, state, namespaces, network    what a lab is made of
     seed, ssh, bootloop, host   one host; bootloop is a program
-    preflight, lab              what must be there; the lab itself
+    preflight, register, lab    what must be there; names and sweeping; the lab itself
     cli                         `inferfleet lab`
 """
 
 from inferfleet.lab.host import LabHost
 from inferfleet.lab.inventory import current, ssh_data
-from inferfleet.lab.lab import Lab, attach, sweep
+from inferfleet.lab.lab import Lab, attach
 from inferfleet.lab.preflight import missing_packages
+from inferfleet.lab.register import sweep
 from inferfleet.lab.state import HostSpec
 
 __all__ = ["HostSpec", "Lab", "LabHost", "attach", "current", "missing_packages", "ssh_data", "sweep"]

@@ -6,6 +6,9 @@ Three layouts are met (systemd's `docs/CGROUP_DELEGATION.md` gives them these na
     hybrid    /sys/fs/cgroup/unified is cgroup2, /sys/fs/cgroup/systemd is the named v1 hierarchy
     legacy    /sys/fs/cgroup/systemd alone
 
+On a legacy machine systemd-nspawn still gives its guest cgroup2, through a mount of its own; the
+empty directories that it makes there stay, out of sight, until the machine reboots.
+
 A path must exist in each hierarchy that systemd-nspawn looks at. No controller is ever enabled
 below it, so cgroup2's rule against processes in inner nodes does not bite.
 """
@@ -15,6 +18,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from inferfleet.errors import LabError
@@ -116,8 +120,10 @@ class Cgroup:
         """
         end = time.monotonic() + timeout_s
         switch = self.dirs[0] / "cgroup.kill"  # since Linux 5.14; not in the v1 hierarchy
-        if switch.exists():
-            switch.write_text("1")
+        with suppress(FileNotFoundError):  # an older kernel, or nothing there to kill
+            descriptor = os.open(switch, os.O_WRONLY)  # never O_CREAT, which cgroupfs refuses with another error
+            os.write(descriptor, b"1")
+            os.close(descriptor)
         while pids := self.pids():
             if time.monotonic() > end:
                 raise LabError(f"{self.dirs[0]}: processes do not die (got {sorted(pids)})")

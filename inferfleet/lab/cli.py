@@ -11,12 +11,13 @@ import click
 from inferfleet.lab import network, ssh, state
 from inferfleet.lab.host import LabHost
 from inferfleet.lab.inventory import current, current_name
-from inferfleet.lab.lab import Lab, remove, sweep
+from inferfleet.lab.lab import Lab
 from inferfleet.lab.mirror.cli import mirror as mirror_command
 from inferfleet.lab.mirror.prepare import OLLAMA, prepare_mirror
 from inferfleet.lab.mirror.serve import serve_mirror
 from inferfleet.lab.paths import cache_dir
 from inferfleet.lab.preflight import check_user
+from inferfleet.lab.register import remove, sweep
 from inferfleet.lab.state import HostSpec, LabState
 from inferfleet.lab.system import environment
 
@@ -57,13 +58,14 @@ def up(name: str | None, hosts: tuple[str, ...], mirror: bool) -> None:
 def down(name: str | None, everything: bool) -> None:
     """Remove a lab without a trace."""
     check_user()
-    for each in state.names() if everything else [current_name(name)]:
-        found = state.load(each)
-        if found is not None:
-            remove(found)
-            click.echo(f"lab {each}: removed")
-        elif not everything:
-            click.echo(f"lab {each}: is not up")
+    one = current_name(name)
+    found = list(state.readable(click.echo)) if everything else [state.load(one)]
+    for each in found:
+        if each is None:
+            click.echo(f"lab {one}: is not up")
+        else:
+            remove(each)
+            click.echo(f"lab {each.name}: removed")
     sweep(click.echo)
 
 
@@ -72,7 +74,7 @@ def down(name: str | None, everything: bool) -> None:
 def status(as_json: bool) -> None:
     """Show the labs and their hosts."""
     check_user()
-    rows = [describe(found) for name in state.names() if (found := state.load(name))]
+    rows = [describe(found) for found in state.readable(lambda line: click.echo(line, err=True))]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return

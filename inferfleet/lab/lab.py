@@ -2,8 +2,6 @@
 
 import os
 import re
-import secrets
-import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,16 +9,14 @@ from pathlib import Path
 from types import TracebackType
 
 from inferfleet.errors import LabError
-from inferfleet.lab import apt, namespaces, network, preflight, seed, ssh, state
+from inferfleet.lab import apt, namespaces, network, preflight, register, seed, ssh, state
 from inferfleet.lab.aptsource import date_settings, machine_mirror
 from inferfleet.lab.base import base_root
-from inferfleet.lab.cgroup import Cgroup
 from inferfleet.lab.host import LabHost
-from inferfleet.lab.paths import labs_dir
 from inferfleet.lab.ports import wait_port
 from inferfleet.lab.say import Say, quiet
 from inferfleet.lab.state import HostSpec, LabState, Process
-from inferfleet.lab.system import locked, run
+from inferfleet.lab.system import run
 
 LAB_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")  # "vb-" and the name must fit in an interface name
@@ -97,10 +93,11 @@ class Lab:
         suites = self._check()
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda suite: base_root(suite, self._say), suites))
-        self._state = _register(self.name, self.keep, self._say)
+        self._state = register.register(self.name, self.keep, self._say)
         try:
             self._start()
             self._add(self.specs)
+            self._check_way_back()
             self._state.ready = True
             self._state.save()
         except BaseException:
@@ -112,7 +109,7 @@ class Lab:
     def down(self) -> None:
         """Nothing of it is left; does nothing if it is not up."""
         if self._state is not None:
-            remove(self._state)
+            register.remove(self._state)
         if self._pipe is not None:
             os.close(self._pipe)
         self._state, self._pipe = None, None
@@ -154,7 +151,7 @@ class Lab:
             LabError: it ends, or does not listen in time; the message ends with the end of its log.
         """
         log = self.directory / "logs" / f"{name}.log"
-        cgroup = _cgroup(self.state).child(f"service-{name}")
+        cgroup = register.lab_cgroup(self.state).child(f"service-{name}")
         cgroup.renew()
         cgroup.spawn(namespaces.inside(self._init(), argv, ["pid"]), log)
         if port is not None:
@@ -169,7 +166,7 @@ class Lab:
         if not LAB_NAME.fullmatch(self.name):
             raise LabError(f"lab: not a name (got {self.name!r})", "use lower case letters, digits and hyphens")
         _check_specs(self.specs)
-        _check_absent(state.load(self.name))
+        register.check_absent(state.load(self.name))
         suites = sorted({spec.suite for spec in self.specs})
         preflight.check(suites)
         return suites
@@ -177,7 +174,7 @@ class Lab:
     def _start(self) -> None:
         """Its namespaces, its network and its apt proxy are there."""
         lab = self.state
-        cgroup = _cgroup(lab)
+        cgroup = register.lab_cgroup(lab)
         cgroup.create()
         reading = None
         if not self.keep:
@@ -192,6 +189,18 @@ class Lab:
         network.connect(lab, lab.init)
         seed.write_key(self.key, f"inferfleet-{self.name}")
         self.serve(apt.proxy_command(self.gateway, apt.PROXY_PORT, machine_mirror()), "apt", apt.PROXY_PORT)
+
+    def _check_way_back(self) -> None:
+        """Hosts reach the services on this machine; a firewall here is what usually hinders them."""
+        for host in list(self.hosts.values())[:1]:
+            knock = f"timeout 5 bash -c '</dev/tcp/{self.gateway}/{apt.PROXY_PORT}'"
+            if host.run(knock, check=False).returncode != 0:
+                link = network.link_name(self.state.tag)
+                where = f"{self.gateway}:{apt.PROXY_PORT}"
+                raise LabError(
+                    f"network: {host.name} cannot reach this machine at {where}",
+                    f"let this machine's firewall accept input from interfaces like {link}",
+                )
 
     def _add(self, specs: Sequence[HostSpec]) -> None:
         """These hosts are up as well."""
@@ -228,58 +237,6 @@ def attach(name: str) -> Lab:
     lab._state = found
     lab.hosts = {spec.name: LabHost(found, spec) for spec in found.hosts}
     return lab
-
-
-def sweep(say: Say = quiet) -> None:
-    """Labs whose owner is dead have left nothing."""
-    with locked(labs_dir() / ".lock"):
-        _sweep(say)
-
-
-def remove(lab: LabState) -> None:
-    """Nothing is left of a lab: no process, mount, interface, address, cgroup or file."""
-    cgroup = _cgroup(lab)
-    if lab.init is not None:
-        # First, so that each nsenter collects its child: a zombie handed to this machine's process 1
-        # would hold the pid namespace for as long as that one takes its time.
-        lab.init.kill()
-    cgroup.kill()
-    network.disconnect(lab.tag)
-    cgroup.remove()
-    shutil.rmtree(lab.directory, ignore_errors=True)
-    if lab.directory.exists():
-        raise LabError(f"{lab.directory}: cannot be removed", "see what holds it, then inferfleet lab down again")
-
-
-def _check_absent(found: LabState | None) -> None:
-    if found is not None and found.alive():
-        raise LabError(f"lab {found.name}: is {found.phase()} already", f"inferfleet lab down {found.name}")
-
-
-def _cgroup(lab: LabState) -> Cgroup:
-    return Cgroup(f"inferfleet-{lab.tag}")
-
-
-def _register(name: str, keep: bool, say: Say) -> LabState:
-    """Take a name and a network; one at a time on this machine."""
-    with locked(labs_dir() / ".lock"):
-        _sweep(say)
-        _check_absent(state.load(name))
-        net = network.free_net({other.net for other in state.readable(say)})
-        lab = LabState(name, f"{net}-{secrets.token_hex(2)}", net, Process.own(), bound=not keep)
-        (lab.directory / "logs").mkdir(parents=True)
-        lab.save()
-        return lab
-
-
-def _sweep(say: Say) -> None:
-    for name in state.names():
-        if not (labs_dir() / name / "lab.json").exists():  # killed before it had anything else
-            shutil.rmtree(labs_dir() / name, ignore_errors=True)
-    for found in state.readable(say):
-        if not found.alive():
-            say(f"lab {found.name}: its owner is dead; removing what is left")
-            remove(found)
 
 
 def _check_specs(specs: Sequence[HostSpec]) -> None:

@@ -16,7 +16,7 @@ import pytest
 from inferfleet.errors import LabError
 from inferfleet.lab import HostSpec, Lab, attach, current, ssh_data
 from inferfleet.lab.cgroup import hierarchies
-from inferfleet.lab.paths import labs_dir
+from inferfleet.lab.paths import apt_cache_dir, labs_dir
 from inferfleet.lab.state import Process
 
 pytestmark = pytest.mark.lab
@@ -195,6 +195,30 @@ def test_two_labs_with_the_same_host_names(lab: Lab) -> None:
     assert lab.hosts["gpu1"].run("hostname").stdout == "gpu1\n"
 
 
+PURE = """
+umount --recursive /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+exec "$0" -c "$1"
+"""
+PURE_LAB = """
+from inferfleet.lab import HostSpec, Lab
+from inferfleet.lab.cgroup import hierarchies
+with Lab({name!r}, [HostSpec("gpu1")]) as lab:
+    host = lab.hosts["gpu1"]
+    host.reboot()
+    host.reset()
+    print(*hierarchies(), host.run("systemctl is-system-running --wait").stdout)
+"""
+
+
+def test_a_machine_with_cgroup2_only() -> None:
+    code = PURE_LAB.format(name=f"pure-{os.getpid()}")
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", PURE, sys.executable, code], capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["/sys/fs/cgroup", "running"], done.stderr
+
+
 # --- nothing is left ---------------------------------------------------------------------------
 
 LAB_TAG = re.compile(r"(?:ifl|inferfleet-)(\d+-[0-9a-f]{4})\b")
@@ -351,3 +375,39 @@ def test_a_lab_that_was_never_ready_is_swept(before: dict[str, set[str]]) -> Non
     with Lab(name) as again:
         tag = again.state.tag
     assert left_over(before, tag) == {}
+
+
+BUILD = """
+from inferfleet.lab.base import base_root
+base_root("trixie", lambda line: print(line, flush=True))
+"""
+
+
+def test_a_base_root_cut_short_is_not_taken_for_whole(tmp_path: Path) -> None:
+    (tmp_path / "apt").symlink_to(apt_cache_dir())  # so that the test fetches nothing twice
+    environment = {**os.environ, "INFERFLEET_CACHE": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", BUILD], stdout=subprocess.PIPE, text=True, env=environment) as builder:
+        said = iter(builder.stdout or ())
+        assert "trixie: unpacking\n" in said
+        cage = [Process.find(pid) for pid in pids_naming(str(tmp_path))]
+        assert len(cage) > 2  # the proxy, debootstrap and what it runs
+        builder.kill()
+    assert wait_gone({process for process in cage if process}) == set()
+    assert [path.name for path in sorted((tmp_path / "bases").iterdir())] == [
+        "trixie-1.log",
+        "trixie-1.part",
+        "trixie.lock",
+    ]
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+
+
+def pids_naming(text: str) -> list[int]:
+    """Processes with `text` in their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and text in (entry / "cmdline").read_bytes().decode(errors="replace"):
+                found.append(int(entry.name))
+        except OSError:  # it has ended
+            continue
+    return found

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from inferfleet.errors import LabError
-from inferfleet.lab import HostSpec, aptcache, aptsource, lab, network, preflight, state
+from inferfleet.lab import HostSpec, aptcache, aptsource, lab, network, preflight, register, state
 from inferfleet.lab.aptsource import ARCHIVE, SECURITY, Mirror
 from inferfleet.lab.base import base_root
 from inferfleet.lab.cgroup import Cgroup, hierarchies
@@ -280,7 +280,7 @@ def test_the_lab_of_another_version_is_left_alone(cache: Path) -> None:
     (cache / "labs/a").mkdir(parents=True)
     (cache / "labs/a/lab.json").write_text(json.dumps({"name": "a"}))
     said: list[str] = []
-    lab.sweep(said.append)
+    register.sweep(said.append)
     assert (cache / "labs/a/lab.json").exists()
     assert said == [
         f"{cache}/labs/a/lab.json: cannot be read ('creator'); use the inferfleet version that made this lab"

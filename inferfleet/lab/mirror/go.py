@@ -31,7 +31,10 @@ def go_install(package: str, into: Path, cache: Path, say: Callable[[str], None]
         LabError: no such version, or it does not build.
     """
     env = {**_caches(cache), "GOBIN": str(into), "CGO_ENABLED": "1", "GOTOOLCHAIN": "local"}
-    build_run(package, [go_program(cache, say), "install", "-trimpath", "-ldflags", ldflags, package], env=env)
+    # modcacherw: else nobody but root could remove the cache with rm.
+    build_run(
+        package, [go_program(cache, say), "install", "-trimpath", "-modcacherw", "-ldflags", ldflags, package], env
+    )
 
 
 def _caches(cache: Path) -> dict[str, str]:
