@@ -42,8 +42,9 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(LIBRARY.rglob("*.py"))
 }
-# How the tiny model was once trained: kept to read and to repeat, with packages that the product does not have.
-OURS = [*(path for path in MODULES.values() if path.name != "train.py"), ROOT / "deploy.py", *sorted((ROOT / "roles").glob("*.py"))]
+# `train.py`: how the tiny model was once trained, kept to read and to repeat; no part of the product.
+_OTHER = (ROOT / "deploy.py", *sorted((ROOT / "roles").glob("*.py")))
+OURS = [*(path for path in MODULES.values() if path.name != "train.py"), *_OTHER]
 
 
 @cache
