@@ -87,10 +87,15 @@ def test_a_failure_is_one_line(run: Run, ollama: Site, store: Store) -> None:
 def test_killed_while_it_brings(ollama: Site, store: Store) -> None:
     """What was begun is recorded before: it is ours, and not known to be made as declared."""
     ollama.routes["POST /api/pull"] = 500
-    work = to_do(ollama, store, an_order(), an_order("theirs:latest", ours=False))
+    work = to_do(ollama, store, an_order(), an_order("old:latest"), an_order("theirs:latest", ours=False))
+    old = {"recipe": "r0", "manifest": "m", "ours": True}
+    ollama_models.write_record(work["record"], {"models": {"old:latest": old}, "blobs": {}})
     with pytest.raises(ollama_models.Failed):
         ollama_models.main(work)
-    assert recorded(work)["models"] == {"tiny:latest": {"recipe": None, "manifest": None, "ours": True}}
+    assert recorded(work)["models"] == {
+        "tiny:latest": {"recipe": None, "manifest": None, "ours": True},
+        "old:latest": {"recipe": None, "manifest": "m", "ours": True},
+    }
 
 
 @pytest.mark.parametrize("pinned_to", ["manifest", "weights"])
