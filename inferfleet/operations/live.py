@@ -6,6 +6,9 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.connectors.util import CommandOutput
 
+# A killed run leaves its last command running on the host: the next one waits for it (flock, util-linux 2.36).
+ALONE = "flock -o -w 900 /run/inferfleet.lock"
+
 
 class LiveCommand(StringCommand):
     """A shell command that shows what it says while it runs, without `-v` too."""

@@ -11,11 +11,8 @@ from inferfleet.changes import Changes
 from inferfleet.engines.ollama_host import OllamaHost
 from inferfleet.facts.ollama import OllamaState
 from inferfleet.operations.effects import converging
-from inferfleet.operations.live import LiveCommand
+from inferfleet.operations.live import ALONE, LiveCommand
 from inferfleet.remote import compact, script
-
-# A killed run leaves its last command running on the host: the next one waits for it (flock, util-linux 2.36).
-_ALONE = "flock -o -w 900 /run/inferfleet.lock"
 
 Decision = tuple[Changes, list[StringCommand]]
 
@@ -24,7 +21,7 @@ def _decide(compare: Callable[[OllamaHost, dict[str, Any]], Changes], declared: 
     found = compare(declared, host.get_fact(OllamaState, compact(declared.question)))
     if not found.effects:
         return found, []
-    return found, [LiveCommand(_ALONE, "python3 -c", QuoteString(script(tool)), QuoteString(compact(found.work)))]
+    return found, [LiveCommand(ALONE, "python3 -c", QuoteString(script(tool)), QuoteString(compact(found.work)))]
 
 
 @converging

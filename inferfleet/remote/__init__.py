@@ -16,6 +16,11 @@ def script(name: str) -> str:
     return (_SCRIPTS / f"{name}.py").read_text(encoding="utf-8")
 
 
+def shell_script(name: str) -> str:
+    """The text of one script for `sh`, which a host without python3 can run too."""
+    return (_SCRIPTS / f"{name}.sh").read_text(encoding="utf-8")
+
+
 def compact(value: Any) -> str:
     """The value as JSON that is the same text for the same value, so that equal questions can share one answer."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
