@@ -16,9 +16,9 @@ fix:
 types:
     mypy -p inferfleet -p tools
 
-# every test that needs no lab
+# every test that needs no lab, in seconds
 fast *ARGS:
-    python -m pytest -q -m "not lab" -n auto {{ARGS}}
+    python -m pytest -q -m "not lab and not slow" -n auto {{ARGS}}
 
 # everything, as CI does
 test *ARGS:

@@ -63,9 +63,13 @@ said() {
 
 # --- who we are, and where ----------------------------------------------------------------------
 
-# begin COMMAND: name ourselves, check the machine, find the cache. Nothing is written yet.
+# begin COMMAND ARGUMENTS...: name ourselves, check the machine, find the cache. Nothing is written yet.
 begin() {
-    COMMAND=$1
+    COMMAND=$1 ARGUMENTS=("${@:2}")
+    if [[ " ${ARGUMENTS[*]-} " =~ \ (-h|--help)\  ]]; then
+        sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+        exit 0
+    fi
     [ "$(uname -s)" = Linux ] || die "needs Linux (got $(uname -s)); use a Debian or Ubuntu machine, real or virtual"
     command -v apt-get >/dev/null || die "needs apt (got no apt-get); use a Debian or Ubuntu machine"
     [ -n "${INFERFLEET_CACHE:-}${XDG_CACHE_HOME:-}${HOME:-}" ] ||
@@ -73,14 +77,6 @@ begin() {
     CACHE=$(realpath -m -- "${INFERFLEET_CACHE:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/inferfleet}")
     export INFERFLEET_CACHE=$CACHE
     set_as_user
-}
-
-# help_asked FILE ARGUMENTS...: with -h or --help, print the comment at the top of FILE and end.
-help_asked() {
-    local file=$1 word
-    for word in "${@:2}"; do
-        case $word in -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$file" && exit 0 ;; esac
-    done
 }
 
 # check_space: the cache's file system has room for what is still to be made.
@@ -99,10 +95,10 @@ preserved_names() {
         grep -vxE 'PATH|HOME|SHELL|USER|LOGNAME|MAIL|PWD|OLDPWD|SHLVL|_|TMPDIR|(LD|PYTHON|SUDO|XDG)_?[A-Z0-9_]*' | paste -sd, -
 }
 
-# become_root ARGUMENTS...: start ourselves again under sudo where we are not root. It is asked once.
+# become_root [WHAT_FOR]: start ourselves again under sudo where we are not root. It is asked once.
 become_root() {
     [ "$(id -u)" -ne 0 ] || return 0
-    local reason="root for: apt packages, network namespaces, mounts"
+    local reason="root for: ${1:-apt packages, network namespaces, mounts}"
     command -v sudo >/dev/null || die "needs $reason (got user $(id -un), no sudo); run it as root"
     if ! sudo -n true 2>/dev/null; then
         [ -t 0 ] || die "needs $reason (got user $(id -un), no terminal for sudo's password); run it as root"
@@ -113,7 +109,7 @@ become_root() {
     # Clients of root's side are configured as the user's are.
     local settings=${XDG_CONFIG_HOME:-${HOME:-/}/.config}
     export PIP_CONFIG_FILE=${PIP_CONFIG_FILE:-$settings/pip/pip.conf} GOENV=${GOENV:-$settings/go/env}
-    exec sudo "--preserve-env=$(preserved_names)" -- "$BASH" "$0" "$@"
+    exec sudo "--preserve-env=$(preserved_names)" -- "$BASH" "$0" ${ARGUMENTS[@]+"${ARGUMENTS[@]}"}
 }
 
 # AS_USER: words before a command that must run as the user who called us, in that user's environment.
@@ -141,7 +137,7 @@ open_log() {
 
 # apt_install PACKAGES...: they are installed. One at a time on this machine.
 apt_install() {
-    [ "$(id -u)" -eq 0 ] || die "needs packages: $*; apt-get install $* as root"
+    become_root "apt packages ($*)"
     step "apt packages: $*" flock /run/lock/inferfleet-apt sh -ec '
         export DEBIAN_FRONTEND=noninteractive
         apt-get -o DPkg::Lock::Timeout=600 update
@@ -201,10 +197,10 @@ environment_for() {
         die "pip could not install requirements/$1.lock: $(tail -n 1 "$LOG"); read $LOG"
 }
 
-# need_lab: what the lab and its mirror run on this machine is installed.
-need_lab() {
+# need_packages lab|test: what the lab and its mirror run on this machine is installed; what tests run, too.
+need_packages() {
     local missing
-    missing=$("$VENV/bin/python" "$ROOT/tools/missing_packages.py") || die "cannot tell what is missing; read $LOG"
+    missing=$("$VENV/bin/python" "$ROOT/tools/missing_packages.py" "$1") || die "cannot tell what is missing; read $LOG"
     # shellcheck disable=SC2086  # a list of words
     [ -z "$missing" ] || apt_install $missing
 }

@@ -1,9 +1,23 @@
-"""Print the Debian packages that the lab and its mirror still need on this machine, in one line."""
+"""Print the Debian packages that the lab and its mirror still need on this machine, with `test` the tests too."""
 
+import shutil
 import sys
 
 from inferfleet import lab
 from inferfleet.lab.mirror import ollama
 
+# Program -> package, for tests that talk to the real program on this machine (tests/ssh).
+TESTED_WITH = {"sshd": "openssh-server", "doas": "opendoas", "setfacl": "acl"}
+
+
+def main(for_tests: bool) -> str:
+    """Names in one line; empty when all is there."""
+    missing = {*lab.missing_packages(), *ollama.missing_packages()}
+    if for_tests:
+        path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
+        missing |= {package for program, package in TESTED_WITH.items() if not shutil.which(program, path=path)}
+    return " ".join(sorted(missing))
+
+
 if __name__ == "__main__":
-    sys.stdout.write(" ".join(sorted({*lab.missing_packages(), *ollama.missing_packages()})))
+    sys.stdout.write(main(sys.argv[1:] == ["test"]))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from inferfleet.changes.base import Changes, Effect
+from inferfleet.changes.services import services
 from inferfleet.engines import ollama
 from inferfleet.engines.ollama_host import RECORD, OllamaHost
 from inferfleet.engines.ollama_store import Entry
@@ -17,9 +18,9 @@ def models(declared: OllamaHost, state: dict[str, Any]) -> Changes:
             bring[entry.name] = f"is made from {entry.origin}"
     names = {entry.name for entry in declared.store}
     gone = [name for name, entry in recorded.items() if name not in names and name in found and entry["ours"]]
-    load = {
-        s.name: _not_loaded(s.preload, found, state.get("loaded", {}).get(s.name), bring) for s in declared.services
-    }
+    restarted = services(declared, state).work["restart"]
+    loaded = {name: models for name, models in state.get("loaded", {}).items() if name not in restarted}
+    load = {s.name: _not_loaded(s.preload, found, loaded.get(s.name), bring) for s in declared.services}
     effects = [Effect(_kind(entry), entry.name, bring[entry.name]) for entry in declared.store if entry.name in bring]
     effects += [Effect("remove", name, "is no longer declared") for name in gone]
     effects += [

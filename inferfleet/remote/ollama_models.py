@@ -56,7 +56,7 @@ def ask(address: str, path: str, body: Any = None, method: str | None = None) ->
     """The whole answer of Ollama's API."""
     try:
         with call(address, path, body, method) as answer:
-            return json.loads(answer.read() or b"null")
+            return json.load(answer)
     except BROKEN_OFF as error:
         raise Failed(f"{path} at {address}: broke off: {error}") from error
 
@@ -130,10 +130,7 @@ def sha256_of(file: BinaryIO) -> str:
 
 
 def open_gguf(work: dict[str, Any], order: dict[str, Any]) -> BinaryIO:
-    """The GGUF itself, or a copy fetched beside the store (the space that the model needs anyway).
-
-    The copy has no name while it is used, so that nothing is left of it however this run ends.
-    """
+    """The GGUF itself, or a copy without a name beside the store, of which nothing is left however this run ends."""
     origin = order["origin"]
     if origin.startswith("file:"):
         return open(origin[len("file:") :], "rb")
@@ -143,10 +140,9 @@ def open_gguf(work: dict[str, Any], order: dict[str, Any]) -> BinaryIO:
     try:
         with urllib.request.urlopen(origin, timeout=60) as answer:
             shutil.copyfileobj(answer, copy, 1 << 20)
-    except urllib.error.HTTPError as error:
-        raise Failed(f"{order['name']}: {origin} answers {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise Failed(f"{order['name']}: {origin}: {getattr(error, 'reason', error)!s}") from error
+        why = f"answers {error.code} {error.reason}" if isinstance(error, urllib.error.HTTPError) else str(error)
+        raise Failed(f"{order['name']}: {origin}: {why}") from error
     copy.seek(0)
     return copy
 
@@ -155,9 +151,9 @@ def has_blob(address: str, digest: str) -> bool:
     """Whether the store has it. Ollama 0.32 answers a second upload before it has read it, which cuts the line."""
     try:
         call(address, f"/api/blobs/{digest}", method="HEAD").close()
+        return True
     except Failed:
         return False
-    return True
 
 
 def from_file(work: dict[str, Any], address: str, order: dict[str, Any]) -> None:
@@ -179,8 +175,7 @@ def upload(work: dict[str, Any], address: str, order: dict[str, Any], digest: st
 
 def create(address: str, order: dict[str, Any], made_from: dict[str, Any]) -> None:
     """The model is made anew with the declared settings."""
-    body = dict(order["settings"], model=order["name"], **made_from)
-    follow(address, "/api/create", body, order["name"])
+    follow(address, "/api/create", dict(order["settings"], model=order["name"], **made_from), order["name"])
 
 
 def bring(work: dict[str, Any], address: str, order: dict[str, Any]) -> str:
@@ -207,8 +202,7 @@ def read_record(path: str) -> dict[str, Any]:
             found = json.load(file)
     except (OSError, ValueError):
         found = None
-    found = found if isinstance(found, dict) else {}
-    return {"models": found.get("models", {}), "blobs": found.get("blobs", {})}
+    return {"models": {}, "blobs": {}, **(found if isinstance(found, dict) else {})}
 
 
 def write_record(path: str, record: dict[str, Any]) -> None:

@@ -49,9 +49,7 @@ def read(path: str) -> str:
 
 
 def write(path: str, text: str) -> None:
-    """Whole or not at all, also after a power cut."""
-    if os.path.islink(path):
-        os.remove(path)
+    """Whole or not at all, also after a power cut; a link at that place is replaced and not followed."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     partial = f"{os.path.dirname(path)}/.{os.path.basename(path)}.inferfleet"
     with open(partial, "w", encoding="utf-8") as file:

@@ -18,7 +18,6 @@ from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import (
     CommandOutput,
     OutputLine,
-    execute_command_with_sudo_retry,
     extract_control_arguments,
     make_unix_command_for_host,
 )
@@ -26,6 +25,7 @@ from pyinfra.connectors.util import (
 from . import transfer, trips
 from .cache import FactCache, asked_by_askpass, asked_by_fact, close_caches, watch_executions
 from .shell import Shells
+from .sudo import with_sudo_password
 
 _ELEVATING = ("_sudo", "_su_user", "_doas", "_dzdo")
 
@@ -92,7 +92,7 @@ class FleetSSH(SSHConnector):
             shown.command(str(unix))
             return self._ask(unix.get_raw_value(), shown, control.get("_timeout"), is_fact)
 
-        code, output = execute_command_with_sudo_retry(self.host, arguments, execute)
+        code, output = with_sudo_password(self.host, arguments, execute)
         return code in (control.get("_success_exit_codes") or (0,)), output
 
     def put_file(
@@ -179,7 +179,7 @@ class FleetSSH(SSHConnector):
             trips.count(self.host.name, kind)
             return self._run(text, _Shown(self.host), arguments.get("_timeout"), may_queue=False)
 
-        code, output = execute_command_with_sudo_retry(self.host, kept, execute)
+        code, output = with_sudo_password(self.host, kept, execute)
         if code != 0:
             logger.debug("%s of %s took pyinfra's way: %s", kind, self.host.name, output.stderr)
         return output.stdout_lines if code == 0 else None

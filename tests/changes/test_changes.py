@@ -249,11 +249,20 @@ def test_as_declared(compare: Compare) -> None:
 def test_a_spoiled_noun_is_no_business_of_the_others(
     compare: Compare, table: dict[str, tuple[list[Spoil], list[str]]]
 ) -> None:
-    """What an operation mends, no other one speaks of: nothing is done twice."""
+    """What an operation mends, no other one speaks of: nothing is done twice. A restart empties the memory, though."""
     for spoils, effects in table.values():
         others = [other for other, _ in ALL if other is not compare]
         if effects:
-            assert not any(_effects(other, HOST, spoiled(state_of(HOST), *spoils)) for other in others)
+            said = [text for other in others for text in _effects(other, HOST, spoiled(state_of(HOST), *spoils))]
+            assert [text for text in said if compare is not changes.services or not text.startswith("load ")] == []
+
+
+def test_a_restart_says_that_its_models_are_loaded_again() -> None:
+    spoils, effects = next(case for case in SERVICES.values() if any(text.startswith("restart") for text in case[1]))
+    restarted = next(text for text in effects if text.startswith("restart")).split()[1].rstrip(":")
+    said = _effects(changes.models, HOST, spoiled(state_of(HOST), *spoils))
+    assert said
+    assert all(f" on {restarted}: is not in memory" in text for text in said)
 
 
 def test_bare_host() -> None:

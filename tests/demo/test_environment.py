@@ -21,6 +21,7 @@ def made(done: "subprocess.CompletedProcess[str]") -> Path:
     return Path(done.stdout.rsplit("VENV ", 1)[1].strip())
 
 
+@pytest.mark.slow
 def test_second_time_is_quick_and_killed_builds_begin_again(machine: Machine) -> None:
     first = machine.run("-c", MAKE)
     place = made(first)
@@ -40,6 +41,7 @@ def test_second_time_is_quick_and_killed_builds_begin_again(machine: Machine) ->
     assert (place / "bin" / "python").exists()
 
 
+@pytest.mark.slow
 def test_two_at_once_share_one(machine: Machine) -> None:
     children = [machine.start("-c", MAKE) for _ in range(2)]
     outs = [child.communicate(timeout=120)[0] for child in children]
@@ -56,6 +58,7 @@ def test_changed_lock_is_another_environment(machine: Machine) -> None:
     assert made(machine.run("-c", key)) != first
 
 
+@pytest.mark.slow
 def test_what_pip_refuses_is_one_line_with_the_log(machine: Machine) -> None:
     lock = machine.clone / "requirements" / "tiny.lock"
     lock.write_text("inferfleet @ file:///nowhere/at-all.whl --hash=sha256:" + "0" * 64 + "\n")

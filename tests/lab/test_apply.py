@@ -1,11 +1,17 @@
 """From bare hosts to a real model's answer, with the two commands that a user runs."""
 
+import json
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from tests.lab.project import Project
+from tests.lab.project import BIN, TINY, Project
 from tests.lab.trees import digest
 
 pytestmark = pytest.mark.lab
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_dry_run_on_bare_hosts_changes_nothing(bare: Project) -> None:
@@ -32,6 +38,32 @@ def test_second_apply_changes_nothing(bare: Project) -> None:
     run = bare.apply()
     assert run.rc == 0, run.text
     assert run.changes == {}
+
+
+def test_a_run_without_changes_asks_each_host_three_questions_at_most(bare: Project, tmp_path: Path) -> None:
+    """However many instances and models: gpu1 has one instance, cpu1 two (design D21)."""
+    bare.data["models"] = {**TINY, "llama2:13b": {"engine": "ollama"}}
+    assert bare.apply().rc == 0
+    report = tmp_path / "trips.json"
+    run = bare.pyinfra("-y", INFERFLEET_ROUND_TRIPS=str(report))
+    bare.data["models"] = TINY
+    assert run.changes == {}, run.text
+    assert all(host["total"] <= 3 for host in json.loads(report.read_text()).values()), report.read_text()
+    bare.apply()
+
+
+def test_verify_through_plain_pytest(bare: Project, tmp_path: Path) -> None:
+    command = [
+        str(BIN / "pytest"),
+        "-q",
+        "tests/verify",
+        "--inventory",
+        str(bare.write()),
+        f"--junitxml={tmp_path}/j.xml",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "gpu1: ollama-gpu0 answers as tiny from the GPU" in (tmp_path / "j.xml").read_text()
 
 
 def test_dry_run_on_converged_hosts_changes_nothing(bare: Project) -> None:

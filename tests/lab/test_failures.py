@@ -106,7 +106,6 @@ def test_model_that_does_not_exist(fleet: Project) -> None:
     fleet.data["models"] = {**TINY, "no-such-model": {"engine": "ollama"}}
     run = fleet.apply()
     assert run.rc == 1
-    assert sorted(run.failed) == ["cpu1", "gpu1"]
     assert len([line for line in run.text.splitlines() if "ollama models: no-such-model:latest" in line]) == 2
     assert not [why for says, why in fleet.verify().items() if why and "no-such-model" not in says]
 
@@ -143,7 +142,7 @@ def test_no_sudo(fleet: Project) -> None:
     assert run.rc == 1
     assert "Traceback" not in run.text
     assert run.failed == ["cpu1"]
-    assert "sudo" in run.text
+    line_of(run.text, "sudo wants a password; let deploy use sudo without one")
 
 
 def _version(version: str) -> dict[str, object]:

@@ -1,9 +1,12 @@
 """Models by every way of bringing them, and what becomes of those no longer declared."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+from inferfleet.lab.mirror.serve import serve_mirror
 from inferfleet.lab.model import GGUF, SHA256
 from tests.lab.api import call
 from tests.lab.project import TINY, Project
@@ -40,6 +43,17 @@ def converge(fleet: Project, models: dict[str, object]) -> str:
 def names(fleet: Project) -> set[str]:
     listed = json.loads(fleet.host("cpu1").run(call("tags", method="GET")).stdout)
     return {model["name"] for model in listed["models"]}
+
+
+def test_progress_is_shown_while_it_pulls(fleet: Project, mirror: Path) -> None:
+    slow = serve_mirror(fleet.lab, mirror, 8083, slow=500_000)
+    before = dict(fleet.data["sources"])
+    fleet.data["sources"]["models"] = slow
+    fleet.host("cpu1").run(call("delete", {"model": "tiny"}, "DELETE"))
+    run = fleet.apply()
+    fleet.data["sources"] = before
+    assert run.rc == 0, run.text
+    assert re.search(r"\[cpu1\] tiny:latest: pulling \w+, [123] of 3 MB", run.text), run.text
 
 
 def test_model_from_a_url(fleet: Project) -> None:

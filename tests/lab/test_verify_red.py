@@ -62,21 +62,22 @@ BREAKS = [
 @pytest.fixture(scope="module")
 def fleet(bare: Project) -> Project:
     bare.hosts = {"gpu1": GPU, "cpu1": CPU_TWICE}
+    run = bare.apply()
+    assert run.rc == 0, run.text
+    assert not {says: why for says, why in bare.verify().items() if why}
     return bare
 
 
 @pytest.mark.parametrize(("host", "command", "says", "why"), BREAKS, ids=[f"{b[0]}: {b[2]}, {b[3]}" for b in BREAKS])
 def test_check_turns_red(fleet: Project, host: str, command: str, says: str, why: str) -> None:
-    run = fleet.apply()
-    assert run.rc == 0, run.text
-    assert not {says: why for says, why in fleet.verify().items() if why}
     fleet.host(host).run(command)
     checks = fleet.verify()
+    run = fleet.apply()
+    assert run.rc == 0, run.text
     assert why in checks[f"{host}: {says}"], checks
 
 
 def test_wrong_answer_is_red(fleet: Project) -> None:
-    fleet.apply()
     fleet.data["models"] = {"tiny": {"engine": "ollama", "expect": {"ping": "ding"}}}
     checks = fleet.verify()
     fleet.data["models"] = {"tiny": {"engine": "ollama"}}
@@ -91,3 +92,9 @@ def test_host_that_is_gone_is_red(fleet: Project) -> None:
         fleet.host("cpu1").on()
     assert all("the host could not be asked" in why for says, why in checks.items() if says.startswith("cpu1:"))
     assert not [why for says, why in checks.items() if says.startswith("gpu1:") and why]
+
+
+def test_all_is_green_again(fleet: Project) -> None:
+    run = fleet.apply()
+    assert run.rc == 0, run.text
+    assert not {says: why for says, why in fleet.verify().items() if why}

@@ -77,6 +77,10 @@ CASES: dict[str, tuple[Hosts, list[str]]] = {
         _nodes({"a": 2, "b": 1}, models=_models(m=3)),
         ["a/ollama-gpu0@11434 0: m", "a/ollama-gpu1@11435 1: m", "b/ollama-gpu0@11434 0: m"],
     ),
+    "nodes before emptier cards: a lost host costs one replica": (
+        _nodes({"a": 2, "b": 1}, models=_models(m=2, n=2, o=2)),
+        ["a/ollama-gpu0@11434 0: m o", "a/ollama-gpu1@11435 1: n", "b/ollama-gpu0@11434 0: m n o"],
+    ),
     "the emptiest instance takes the next model": (
         _nodes({"a": 2}, models=_models(m=1, n=1, o=1)),
         ["a/ollama-gpu0@11434 0: m o", "a/ollama-gpu1@11435 1: n"],

@@ -5,15 +5,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 
 from inferfleet.remote import compact, script
+from tests.remote.store import Store, digest_of
 
 Answer = bytes | dict[str, Any] | list[Any] | int | Callable[[BaseHTTPRequestHandler], None]
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+OK = b'{"status": "pulling"}\n{"status": "success"}\n'
+GGUF = b"GGUF" + b"x" * 1000
 
 
 class Site:
@@ -48,7 +53,8 @@ class Site:
         handler.send_response(found if isinstance(found, int) else 200)
         handler.send_header("Content-Length", str(len(text)))
         handler.end_headers()
-        handler.wfile.write(text)
+        if handler.command != "HEAD":
+            handler.wfile.write(text)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         site = self
@@ -86,6 +92,21 @@ def site() -> Iterator[Site]:
     site = Site()
     yield site
     site.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "models")
+
+
+@pytest.fixture
+def ollama(site: Site) -> Site:
+    """An Ollama that does all it is told, and keeps nothing in memory."""
+    site.routes |= {f"POST /api/{what}": OK for what in ("pull", "create")}
+    site.routes |= {"POST /api/copy": 200, "DELETE /api/delete": 200, "GET /api/ps": {"models": []}}
+    site.routes |= {"POST /api/show": {"capabilities": ["completion"]}, "POST /api/generate": {"done": True}}
+    site.routes[f"POST /api/blobs/{digest_of(GGUF)}"] = 201
+    return site
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Bringing models: what is asked of Ollama, what is written down, and how each failure ends in one line."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,74 +7,18 @@ from typing import Any
 import pytest
 
 from inferfleet.remote import ollama_models
-from tests.remote.conftest import Answer, Run, Site, chunks_cut_short, cut_short
+from tests.remote.conftest import Answer, Run, Site, chunks_cut_short
+from tests.remote.orders import an_order, brings, recorded, to_do
 from tests.remote.store import Store, digest_of
-
-OK = b'{"status": "pulling"}\n{"status": "success"}\n'
-GGUF = b"GGUF" + b"x" * 1000
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "models")
-
-
-@pytest.fixture
-def ollama(site: Site) -> Site:
-    """An Ollama that does all it is told, and keeps nothing in memory."""
-    site.routes |= {f"POST /api/{what}": OK for what in ("pull", "create")}
-    site.routes |= {"POST /api/copy": 200, "DELETE /api/delete": 200, "GET /api/ps": {"models": []}}
-    site.routes |= {"POST /api/show": {"capabilities": ["completion"]}, "POST /api/generate": {"done": True}}
-    site.routes[f"POST /api/blobs/{digest_of(GGUF)}"] = 201
-    return site
-
-
-def _order(name: str = "tiny:latest", **changed: Any) -> dict[str, Any]:
-    order = {"name": name, "how": "pull", "origin": name, "mirror": None, "pin": None, "sha256": None, "settings": {}}
-    return {**order, "recipe": "r1", "ours": True, **changed}
-
-
-def _work(ollama: Site, store: Store, *orders: dict[str, Any], **changed: Any) -> dict[str, Any]:
-    return {
-        "user": "ollama",
-        "models_dir": str(store.path),
-        "record": str(store.path.parent / "lib/ollama.json"),
-        "addresses": {"ollama-gpu0": ollama.address},
-        "bring": list(orders),
-        "known": [order["name"] for order in orders],
-        "broken": [],
-        "remove": [],
-        "forget": [],
-        "load": {},
-        **changed,
-    }
-
-
-def _record(work: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(work["record"]).read_text())
-    return found
-
-
-def _arrives(ollama: Site, store: Store, name: str = "tiny:latest", weights: bytes = b"weights") -> None:
-    """The model lies in the store as soon as it is pulled or created."""
-
-    def answer(handler: Any) -> None:
-        store.add(name, weights)
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(OK)))
-        handler.end_headers()
-        handler.wfile.write(OK)
-
-    ollama.routes |= {"POST /api/pull": answer, "POST /api/create": answer}
 
 
 def test_pull(ollama: Site, store: Store) -> None:
-    _arrives(ollama, store)
-    work = _work(ollama, store, _order())
+    brings(ollama, store)
+    work = to_do(ollama, store, an_order())
     ollama_models.main(work)
     assert ollama.asked[0] == ("POST", "/api/pull", {"model": "tiny:latest", "insecure": False})
     manifest = digest_of(store.manifest("tiny:latest").read_bytes())
-    record = _record(work)
+    record = recorded(work)
     assert record["models"] == {"tiny:latest": {"recipe": "r1", "manifest": manifest, "ours": True}}
     assert len(record["blobs"]) == 3
 
@@ -89,7 +31,7 @@ MIRRORED = [
 
 @pytest.mark.parametrize(("mirror", "name", "source", "insecure"), MIRRORED)
 def test_pull_from_a_mirror(ollama: Site, mirror: str, name: str, source: str, insecure: bool) -> None:
-    ollama_models.pull(ollama.address, _order(name, mirror=mirror))
+    ollama_models.pull(ollama.address, an_order(name, mirror=mirror))
     assert ollama.asked == [
         ("POST", "/api/pull", {"model": source, "insecure": insecure}),
         ("POST", "/api/copy", {"source": source, "destination": name}),
@@ -99,7 +41,7 @@ def test_pull_from_a_mirror(ollama: Site, mirror: str, name: str, source: str, i
 
 def test_pull_under_another_name(ollama: Site) -> None:
     """What it is made from is the user's own and stays."""
-    ollama_models.pull(ollama.address, _order("chat:latest", origin="llama2:7b"))
+    ollama_models.pull(ollama.address, an_order("chat:latest", origin="llama2:7b"))
     assert ollama.paths() == ["POST /api/pull", "POST /api/copy"]
 
 
@@ -118,7 +60,7 @@ def test_only_success_counts(ollama: Site, store: Store, answer: Answer, says: s
     """The status is 200 whatever happens afterwards."""
     ollama.routes["POST /api/pull"] = answer
     with pytest.raises(ollama_models.Failed) as raised:
-        ollama_models.main(_work(ollama, store, _order()))
+        ollama_models.main(to_do(ollama, store, an_order()))
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -131,12 +73,12 @@ def test_ollamas_own_words(ollama: Site, store: Store) -> None:
 
     ollama.routes["POST /api/pull"] = refuses
     with pytest.raises(ollama_models.Failed, match=r"^/api/pull 400: invalid model name$"):
-        ollama_models.main(_work(ollama, store, _order()))
+        ollama_models.main(to_do(ollama, store, an_order()))
 
 
 def test_a_failure_is_one_line(run: Run, ollama: Site, store: Store) -> None:
     ollama.routes["POST /api/pull"] = STREAMS["broken off"][0]
-    done = run("ollama_models", _work(ollama, store, _order()))
+    done = run("ollama_models", to_do(ollama, store, an_order()))
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("ollama models: tiny:latest: broke off while verifying")
@@ -145,95 +87,46 @@ def test_a_failure_is_one_line(run: Run, ollama: Site, store: Store) -> None:
 def test_killed_while_it_brings(ollama: Site, store: Store) -> None:
     """What was begun is recorded before: it is ours, and not known to be made as declared."""
     ollama.routes["POST /api/pull"] = 500
-    work = _work(ollama, store, _order(), _order("theirs:latest", ours=False))
+    work = to_do(ollama, store, an_order(), an_order("old:latest"), an_order("theirs:latest", ours=False))
+    old = {"recipe": "r0", "manifest": "m", "ours": True}
+    ollama_models.write_record(work["record"], {"models": {"old:latest": old}, "blobs": {}})
     with pytest.raises(ollama_models.Failed):
         ollama_models.main(work)
-    assert _record(work)["models"] == {"tiny:latest": {"recipe": None, "manifest": None, "ours": True}}
+    assert recorded(work)["models"] == {
+        "tiny:latest": {"recipe": None, "manifest": None, "ours": True},
+        "old:latest": {"recipe": None, "manifest": "m", "ours": True},
+    }
 
 
 @pytest.mark.parametrize("pinned_to", ["manifest", "weights"])
 def test_a_pin_that_is_met(ollama: Site, store: Store, pinned_to: str) -> None:
     manifest = store.add("tiny:latest")
     pin = manifest if pinned_to == "manifest" else digest_of(b"weights")
-    ollama_models.main(_work(ollama, store, _order(pin=pin)))
+    ollama_models.main(to_do(ollama, store, an_order(pin=pin)))
     assert "DELETE /api/delete" not in ollama.paths()
 
 
 def test_a_pin_that_is_not_met(ollama: Site, store: Store) -> None:
-    _arrives(ollama, store)
+    brings(ollama, store)
     pin = digest_of(b"other")
     with pytest.raises(ollama_models.Failed, match=f"pinned to {pin}; it was removed again"):
-        ollama_models.main(_work(ollama, store, _order(pin=pin)))
+        ollama_models.main(to_do(ollama, store, an_order(pin=pin)))
     assert ollama.asked[-1] == ("DELETE", "/api/delete", {"model": "tiny:latest"})
 
 
-def _file(tmp_path: Path) -> str:
-    (tmp_path / "my model.gguf").write_bytes(GGUF)
-    return f"file:{tmp_path}/my model.gguf"
-
-
-def _order_of_file(origin: str, **changed: Any) -> dict[str, Any]:
-    sha256 = hashlib.sha256(GGUF).hexdigest()
-    return _order(how="file", origin=origin, sha256=sha256, settings={"system": "Be brief."}, **changed)
-
-
-def test_from_a_file(ollama: Site, store: Store, tmp_path: Path) -> None:
-    _arrives(ollama, store)
-    ollama_models.main(_work(ollama, store, _order_of_file(_file(tmp_path))))
-    asked, blob, create = ollama.asked[:3]
-    assert asked == ("HEAD", f"/api/blobs/{digest_of(GGUF)}", b"")
-    assert blob == ("POST", f"/api/blobs/{digest_of(GGUF)}", GGUF)
-    files = {"my model.gguf": digest_of(GGUF)}
-    assert create == ("POST", "/api/create", {"model": "tiny:latest", "system": "Be brief.", "files": files})
-
-
-def test_from_a_url(ollama: Site, store: Store) -> None:
-    _arrives(ollama, store)
-    ollama.routes["/x.gguf"] = GGUF
-    ollama_models.main(_work(ollama, store, _order_of_file(f"{ollama.url}/x.gguf")))
-    assert ollama.asked[2] == ("POST", f"/api/blobs/{digest_of(GGUF)}", GGUF)
-    assert sorted(path.name for path in store.path.iterdir()) == ["blobs", "manifests"]
-
-
-def test_a_gguf_that_the_store_has_is_not_fetched_again(ollama: Site, store: Store) -> None:
-    _arrives(ollama, store)
-    ollama.routes[f"HEAD /api/blobs/{digest_of(GGUF)}"] = 200
-    ollama_models.main(_work(ollama, store, _order_of_file(f"{ollama.url}/x.gguf")))
-    assert "GET /x.gguf" not in ollama.paths()
-    assert f"POST /api/blobs/{digest_of(GGUF)}" not in ollama.paths()
-    assert "POST /api/create" in ollama.paths()
-
-
-BAD_URLS: dict[str, tuple[Answer, str]] = {
-    "not there": (404, "answers 404 Not Found"),
-    "another file": (b"GGUF2", "declared is"),
-    "broken off": (cut_short(len(GGUF), GGUF[:10]), "declared is"),
-    "broken off in a chunk": (chunks_cut_short(GGUF[:10]), "IncompleteRead"),
-}
-
-
-@pytest.mark.parametrize(("answer", "says"), BAD_URLS.values(), ids=BAD_URLS)
-def test_a_bad_url_is_not_used(ollama: Site, store: Store, answer: Answer, says: str) -> None:
-    ollama.routes["/x.gguf"] = answer
-    with pytest.raises(ollama_models.Failed, match=says):
-        ollama_models.main(_work(ollama, store, _order_of_file(f"{ollama.url}/x.gguf")))
-    assert [path for path in ollama.paths() if path.startswith(("GET", "POST"))] == ["GET /x.gguf"]
-    assert [path.name for path in store.path.iterdir()] == ["blobs"]
-
-
 def test_create_from_another(ollama: Site, store: Store) -> None:
-    _arrives(ollama, store, "chat:latest")
-    order = _order("chat:latest", how="create", origin="base:latest", settings={"parameters": {"stop": ["#"]}})
-    ollama_models.main(_work(ollama, store, order))
+    brings(ollama, store, "chat:latest")
+    order = an_order("chat:latest", how="create", origin="base:latest", settings={"parameters": {"stop": ["#"]}})
+    ollama_models.main(to_do(ollama, store, order))
     body = {"model": "chat:latest", "from": "base:latest", "parameters": {"stop": ["#"]}}
     assert ollama.asked[0] == ("POST", "/api/create", body)
 
 
 def test_old_weights_are_let_go(ollama: Site, store: Store) -> None:
     """Ollama would answer with the old ones for as long as they are in memory."""
-    _arrives(ollama, store)
+    brings(ollama, store)
     ollama.routes["GET /api/ps"] = {"models": [{"name": "tiny:latest"}, {"name": "other:latest"}]}
-    ollama_models.main(_work(ollama, store, _order()))
+    ollama_models.main(to_do(ollama, store, an_order()))
     unloads = [body for _, path, body in ollama.asked if path == "/api/generate"]
     assert unloads == [{"model": "tiny:latest", "keep_alive": 0, "stream": False}]
 
@@ -243,26 +136,26 @@ def test_broken_blobs_are_removed_first(ollama: Site, store: Store) -> None:
     store.add("tiny:latest")
     weights = digest_of(b"weights")
     store.blob(weights).write_bytes(b"corrupt")
-    _arrives(ollama, store)
+    brings(ollama, store)
     there: list[bool] = []
     arrives = ollama.routes["POST /api/pull"]
     assert isinstance(arrives, Callable)  # type: ignore[arg-type]
     ollama.routes["POST /api/pull"] = lambda handler: (there.append(store.blob(weights).exists()), arrives(handler))[1]
-    ollama_models.main(_work(ollama, store, _order(), broken=[weights]))
+    ollama_models.main(to_do(ollama, store, an_order(), broken=[weights]))
     assert there == [False]
 
 
 def test_a_blob_that_arrives_corrupt(ollama: Site, store: Store) -> None:
     store.add("tiny:latest")
     store.blob(digest_of(b"weights")).write_bytes(b"Weights")
-    work = _work(ollama, store, known=["tiny:latest"])
+    work = to_do(ollama, store, known=["tiny:latest"])
     with pytest.raises(ollama_models.Failed, match=r"is corrupt after it was fetched; is the disk sound\?$"):
         ollama_models.main(work)
-    assert _record(work)["blobs"] == {}
+    assert recorded(work)["blobs"] == {}
 
 
 def test_remove_and_forget(ollama: Site, store: Store) -> None:
-    work = _work(ollama, store, remove=["old:latest"], forget=["away:latest"])
+    work = to_do(ollama, store, remove=["old:latest"], forget=["away:latest"])
     mine = {"recipe": "x", "manifest": "y", "ours": True}
     ollama_models.write_record(
         work["record"], {"models": dict.fromkeys(("old:latest", "away:latest"), mine), "blobs": {}}
@@ -270,7 +163,7 @@ def test_remove_and_forget(ollama: Site, store: Store) -> None:
     ollama_models.main(work)
     assert ("DELETE", "/api/delete", {"model": "old:latest"}) in ollama.asked
     assert "away:latest" not in str(ollama.asked)
-    assert _record(work) == {"models": {}, "blobs": {}}
+    assert recorded(work) == {"models": {}, "blobs": {}}
 
 
 @pytest.mark.parametrize(
@@ -280,7 +173,7 @@ def test_remove_and_forget(ollama: Site, store: Store) -> None:
 def test_load(ollama: Site, store: Store, capabilities: list[str], path: str) -> None:
     """A model that only embeds refuses to generate."""
     ollama.routes |= {"POST /api/show": {"capabilities": capabilities}, "POST /api/embed": {"embeddings": [[0.1]]}}
-    ollama_models.main(_work(ollama, store, load={"ollama-gpu0": ["tiny:latest"]}))
+    ollama_models.main(to_do(ollama, store, load={"ollama-gpu0": ["tiny:latest"]}))
     _, asked, body = ollama.asked[-1]
     assert (asked, body["model"], body["keep_alive"]) == (path, "tiny:latest", -1)
 
@@ -296,14 +189,3 @@ def test_the_record_is_whole_or_old(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(KeyboardInterrupt):
         ollama_models.write_record(path, {"models": {}, "blobs": {}})
     assert ollama_models.read_record(path) == {"models": {"a": 1}, "blobs": {}}
-
-
-def test_never_through_a_proxy(run: Run, ollama: Site, store: Store) -> None:
-    """But a GGUF from elsewhere may come through one."""
-    work = _work(ollama, store, load={"ollama-gpu0": ["tiny:latest"]})
-    done = run("ollama_models", work, http_proxy="http://127.0.0.1:9")
-    assert done.returncode == 0, done.stderr
-    order = _order_of_file("http://models.example/x.gguf")
-    ollama.routes["http://models.example/x.gguf"] = b"GGUF2"
-    done = run("ollama_models", _work(ollama, store, order), http_proxy=ollama.url)
-    assert "http://models.example/x.gguf has SHA-256" in done.stderr

@@ -259,6 +259,23 @@ def test_killed_anywhere_the_live_version_stays(source: Site, root: Path, monkey
     assert sorted(os.listdir(root)) == [NEW, "current"]
 
 
+def test_killed_while_it_prunes(source: Site, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of an old version, without its list of files, would be nobody's and stay for ever."""
+    work = _work(source, root, NEW, unpack=False)
+
+    def prepare() -> None:
+        ollama_release.main(_work(source, root, NEW, keep=[OLD, NEW]))
+        ollama_release.main(_work(source, root, OLD, keep=[OLD, NEW]))
+
+    def again() -> None:
+        ollama_release.main(work)
+        assert sorted(os.listdir(root)) == [NEW, "current"]
+        prepare()
+
+    prepare()
+    assert _killed_everywhere(work, again, monkeypatch) > 6
+
+
 def test_killed_while_it_repairs_the_next_run_ends_it(
     source: Site, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

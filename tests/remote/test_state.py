@@ -19,11 +19,6 @@ ME = pwd.getpwuid(os.getuid()).pw_name
 WEIGHTS = digest_of(b"weights")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "models")
-
-
 def _model(store: Store, record: dict[str, Any] | None = None, name: str = "tiny:latest") -> dict[str, Any]:
     found: dict[str, Any] = ollama_state.models(str(store.path), record or {}, [name])[name]
     return found

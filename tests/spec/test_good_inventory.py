@@ -81,6 +81,7 @@ def test_durations(said: Any, meant: str) -> None:
         {"models_dir": "/data/ollama-models"},
         {"models_dir": "/home/shared/models"},
         {"kv_cache_type": "q8_0"},
+        {"kv_cache_type": "f16", "flash_attention": False},
         {"environment": {"HTTPS_PROXY": "http://p:3128", "PRICE": '5 $ "net" 100 %\\'}},
         {"port": 65535, "parallel": 512, "max_loaded_models": 128, "context": 131072, "sha256": DIGEST},
     ],

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from sshd_host import Sshd
 
+pytestmark = pytest.mark.lab
+
 INVENTORY = """\
 {lines}
 _data = {data!r}

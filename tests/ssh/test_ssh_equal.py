@@ -5,6 +5,8 @@ from pyinfra.api.command import StringCommand
 from pyinfra.api.host import Host
 from sshd_host import PASSWORD
 
+pytestmark = pytest.mark.lab
+
 COMMANDS = [
     ("true", {}),
     ("false", {}),

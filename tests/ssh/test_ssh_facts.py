@@ -1,5 +1,6 @@
 """A fact asked twice costs one round trip while the run has changed nothing, and is never old afterwards."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from pyinfra.facts.server import Command, Hostname
 from sshd_host import PASSWORD, Connect
 
 from inferfleet.ssh import FleetSSH, cache, round_trips
+
+pytestmark = pytest.mark.lab
 
 PATH = "/home/deploy/thing"
 
@@ -158,6 +161,7 @@ def test_a_new_connection_forgets(host: Host) -> None:
 def test_sudo_asks_for_the_password_once(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(util, "getpass", lambda prompt: asked.append(prompt) or PASSWORD)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     host = connect(FleetSSH, user="asker")
     for _ in range(2):
         ok, output = host.run_shell_command(StringCommand("id -un; cat"), _sudo=True)
@@ -165,6 +169,12 @@ def test_sudo_asks_for_the_password_once(connect: Connect, monkeypatch: pytest.M
     assert host.put_file("/dev/null", "/run/inferfleet-test", _sudo=True)
     assert host.get_fact(Command, "rm -v /run/inferfleet-test", _sudo=True)
     assert len(asked) == 1
+
+
+def test_sudo_that_wants_a_password_is_an_error_where_nobody_can_be_asked(connect: Connect) -> None:
+    host = connect(FleetSSH, user="asker")
+    with pytest.raises(OSError, match="sudo wants a password; let asker use sudo without one"):
+        host.run_shell_command(StringCommand("true"), _sudo=True)
 
 
 def test_the_askpass_script_is_gone_in_the_end(connect: Connect) -> None:

@@ -13,6 +13,8 @@ from sshd_host import Connect
 
 from inferfleet.ssh import FleetSSH
 
+pytestmark = pytest.mark.lab
+
 
 @pytest.fixture
 def host(connect: Connect) -> Host:

@@ -12,6 +12,8 @@ from sshd_host import PASSWORD
 
 from inferfleet.ssh import round_trips, transfer
 
+pytestmark = pytest.mark.lab
+
 ELEVATED = [
     {},
     {"_sudo": True},

@@ -11,6 +11,8 @@ from sshd_host import Connect
 
 from inferfleet.ssh import FleetSSH, shell, use
 
+pytestmark = pytest.mark.lab
+
 
 def test_plain_names_take_ours_and_what_builds_on_stock_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssh, "SSHConnector", Stock)
