@@ -175,6 +175,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"[{text}]: {name} has no heading #{anchor}"
 
 
+def test_files_named_in_the_text_exist() -> None:
+    pattern = re.compile(r"(inferfleet|tests|templates|roles|inventory|tools|docs|requirements)/[\w./-]+")
+    named = [(page.name, code) for page in PAGES for code in INLINE.findall(prose(page)) if pattern.fullmatch(code)]
+    assert len(named) > 40
+    made = "inferfleet/_project/"  # in a wheel
+    assert [(page, path) for page, path in named if not (CLONE / path).exists() and path != made] == []
+
+
 def test_every_page_can_be_reached_from_the_readme() -> None:
     reached, new = set(), {CLONE / "README.md"}
     while new:
