@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +11,10 @@ import testinfra
 from inferfleet.engines.ollama_host import OllamaHost
 from inferfleet.errors import FleetError
 from inferfleet.remote import compact, script
+
+# One SSH connection serves all checks of a host; ssh itself ends it once it has been idle for so long.
+_IDLE_S = 10
+_CONTROL = tempfile.TemporaryDirectory(prefix="inferfleet-")
 
 
 class RemoteTarget:
@@ -24,6 +29,7 @@ class RemoteTarget:
     def __init__(self, name: str, data: dict[str, Any], declared: OllamaHost) -> None:
         self.name = name
         self._declared = declared
+        self._gone: str | None = None
         self._host = testinfra.get_host(*_address(name, data), **_options(data))
 
     @cached_property
@@ -44,12 +50,28 @@ class RemoteTarget:
         return self._python("ollama_ask", work)
 
     def _python(self, tool: str, argument: Any) -> dict[str, Any]:
-        command = self._host.check_output("python3 -c %s %s", script(tool), compact(argument))
-        answer: dict[str, Any] = json.loads(command.splitlines()[-1])
+        answer: dict[str, Any] = json.loads(
+            self._run("python3 -c %s %s", script(tool), compact(argument)).splitlines()[-1]
+        )
         return answer
 
-    def _run(self, command: str) -> str:
-        return str(self._host.check_output(command))
+    def _run(self, command: str, *words: str) -> str:
+        """What a command writes; a host that was gone once is not waited for again.
+
+        Raises:
+            ConnectionError: the host cannot be reached, in ssh's own words.
+            RuntimeError: the command failed, in its own words.
+        """
+        if self._gone is not None:
+            raise ConnectionError(self._gone)
+        try:
+            done = self._host.run(command, *words)
+        except RuntimeError as error:  # testinfra 10.2: ssh itself ended with 255
+            self._gone = str(getattr(error.args[0], "stderr", error)).strip()
+            raise ConnectionError(self._gone) from error
+        if done.rc != 0:
+            raise RuntimeError(str(done.stderr).strip() or f"exit status {done.rc}")
+        return str(done.stdout)
 
 
 def _address(name: str, data: dict[str, Any]) -> tuple[str]:
@@ -73,4 +95,6 @@ def _options(data: dict[str, Any]) -> dict[str, Any]:
         "ssh_identity_file": data.get("ssh_key"),
         "ssh_config": data.get("ssh_config_file"),
         "ssh_extra_args": " ".join(extra),
+        "controlpath": f"{_CONTROL.name}/%%C",
+        "controlpersist": _IDLE_S,
     }

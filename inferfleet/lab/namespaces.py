@@ -18,8 +18,13 @@ from inferfleet.lab.system import tail
 UNSHARE = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc"]
 ALL = ("mount", "pid", "net")
 DISKS = ("mount", "pid")
-FOR_EVER = ["sh", "-c", "trap '' CHLD; exec sleep infinity"]
-WITH_OWNER = ["sh", "-c", "trap '' CHLD; exec cat"]  # reads the owner's pipe until it closes
+# systemd-nspawn makes the hosts' network addresses from the machine's identity, which images leave empty.
+_IDENTITY = """[ ! -e /etc/machine-id ] || [ -s /etc/machine-id ] || {
+    tr -d - </proc/sys/kernel/random/uuid >"$1" && mount --bind "$1" /etc/machine-id; }
+trap '' CHLD
+"""
+FOR_EVER = f"{_IDENTITY}exec sleep infinity"
+WITH_OWNER = f"{_IDENTITY}exec cat"  # reads the owner's pipe until it closes
 
 
 def start(cgroup: Cgroup, log: Path, owner_pipe: int | None = None) -> Process:
@@ -34,7 +39,8 @@ def start(cgroup: Cgroup, log: Path, owner_pipe: int | None = None) -> Process:
         LabError: this machine does not allow it.
     """
     init = FOR_EVER if owner_pipe is None else WITH_OWNER
-    cgroup.spawn([*UNSHARE, *init], log, subprocess.DEVNULL if owner_pipe is None else owner_pipe)
+    command = [*UNSHARE, "sh", "-c", init, "init", str(log.parent / "machine-id")]
+    cgroup.spawn(command, log, subprocess.DEVNULL if owner_pipe is None else owner_pipe)
     end = time.monotonic() + 10
     while time.monotonic() < end:
         for pid in cgroup.pids():

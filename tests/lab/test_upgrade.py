@@ -42,10 +42,8 @@ def test_way_back_needs_no_download(fleet: Project) -> None:
 
 def test_older_versions_go(fleet: Project) -> None:
     """A third version: the oldest of the two others is removed, a directory that is not ours stays."""
-    cpu1 = fleet.host("cpu1")
-    cpu1.run(
-        "cd /opt/inferfleet/ollama && cp -a 0.32.14 0.32.13 && touch -d 2020-01-01 0.32.13/.inferfleet.json && mkdir own"
-    )
+    cpu1, old = fleet.host("cpu1"), "touch -d 2020-01-01 0.32.13/.i*"
+    cpu1.run("cd /opt/inferfleet/ollama && mkdir own && cp -a 0.32.14 0.32.13 && " + old)
     run = fleet.apply()
     assert "remove Ollama 0.32.13: is older than the previous one" in run.text
     assert set(cpu1.run(UNPACKED).stdout.split()) == {"0.32.14/", "0.32.15/", "current/", "own/", "0.32.14"}
