@@ -33,6 +33,10 @@ lock:
     uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml -o requirements/product.lock
     uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml --group test -c requirements/product.lock -o requirements/test.lock
 
+# the generated pages: docs/reference/inventory.md from the spec, cli.md from the commands
+reference:
+    python -m tools.reference
+
 # measure what the README promises
 bench *ARGS:
     python -m tools.bench {{ARGS}}

@@ -1,5 +1,6 @@
 """`inferfleet init`: the starter project, copied out of the package (or out of the clone)."""
 
+import os
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 from inferfleet.errors import FleetError
 
 PARTS = ("deploy.py", "inventory", "templates", "roles")
-# The lab's inventory needs a clone's demo; a new project begins with its own hosts.
+IGNORED = "__pycache__/\npyinfra-debug.log\n"
+# The lab's inventory and its group data need a lab that is up, which a new project has not.
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "lab.py")
 
 
@@ -19,17 +21,28 @@ def source() -> Path:
 
 
 def copy_project(target: Path) -> list[Path]:
-    """Copy the starter project into `target`; nothing that exists is overwritten.
+    """Copy the starter project into `target`; nothing that exists is overwritten, and other files may lie there.
 
     Returns:
-        The top-level paths that were written.
+        The top-level paths that were written. A `.gitignore` is among them only where there was none.
 
     Raises:
-        FleetError: one of the paths exists already; nothing is written then.
+        FleetError: one of the project's own paths exists already, and nothing is written then; or the directory
+            cannot be written to.
     """
     for part in PARTS:
-        if (target / part).exists():
-            raise FleetError(f"{target / part}: exists already", "name an empty or new directory")
+        # A link that leads nowhere exists, too: a copy would be written through it.
+        if os.path.lexists(target / part):
+            raise FleetError(f"{target / part}: exists already", "name another directory, or move it away")
+    try:
+        return _copy(target)
+    except OSError as error:
+        raise FleetError(
+            f"{error.filename or target}: cannot be written ({error.strerror})", "name a directory of yours"
+        ) from error
+
+
+def _copy(target: Path) -> list[Path]:
     target.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         here = source() / part
@@ -37,4 +50,9 @@ def copy_project(target: Path) -> list[Path]:
             shutil.copytree(here, target / part, ignore=_LEFT_OUT)
         else:
             shutil.copy2(here, target / part)
-    return [target / part for part in PARTS]
+    written = [target / part for part in PARTS]
+    ignored = target / ".gitignore"
+    if not os.path.lexists(ignored):
+        ignored.write_text(IGNORED)
+        written.append(ignored)
+    return written

@@ -1,0 +1,196 @@
+"""`just reference`: docs/reference/inventory.md from the spec, docs/reference/cli.md from the command line.
+
+`tests/test_docs.py` fails while either differs from what this program would write.
+"""
+
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from inferfleet.cli import main as inferfleet
+from inferfleet.spec import DeclaredInstance, Gpu, Model, Node, OllamaEngine, Sources
+from inferfleet.spec.engine import OWNED_ENVIRONMENT, Duration
+from inferfleet.spec.parameters import PARAMETERS
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+GENERATED = "<!-- Made by `just reference`; do not edit. -->\n"
+
+_WORDS = {str: "text", int: "whole number", float: "number", bool: "`True` or `False`", Any: "value"}
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+# Heading, anchor for links from other tables, class, what stands above the table.
+NOUNS: tuple[tuple[str, type[BaseModel], str], ...] = (
+    (
+        "Host data",
+        Node,
+        "Written with each host, in the inventory file. A host that has `gpus` or `instances` is a node of the fleet; "
+        "any other host, and any other key, is left alone.",
+    ),
+    ("A card", Gpu, 'One entry of `gpus`. A text alone is short for its name: `"A30"` is `{"model": "A30"}`.'),
+    ("An instance", DeclaredInstance, "One entry of `instances`."),
+    (
+        "Ollama",
+        OllamaEngine,
+        'The dict `engines["ollama"]`. It may differ between groups of hosts (`group_data/<group>.py`); a group\'s '
+        "`engines` takes the place of the one in `all.py` as a whole, nothing is merged.",
+    ),
+    (
+        "A model",
+        Model,
+        "One entry of the dict `models`: name to settings. The models are the fleet's, so they must be the same for "
+        "all hosts: keep them in `group_data/all.py`. A name is written as Ollama writes it (`llama2:13b`, "
+        "`team/chat:v1`); without a tag it means `:latest`.",
+    ),
+    ("Sources", Sources, "The dict `sources`. The hosts fetch from these addresses themselves."),
+)
+
+_HEAD = """# Inventory reference
+
+What an inventory may say. An unknown key in one of these tables is an error, and so is a value of another type: `True`
+is never guessed from `"on"` or `1`. A duration is `"forever"`, a whole number of seconds, or a text such as `"5m"` or
+`"1h30m"`.
+
+Where the keys are written: hosts with `gpus` and `instances` in the inventory file (`inventory/prod.py`); `models`,
+`engines` and `sources` in `inventory/group_data/all.py`, or for a group of hosts in `inventory/group_data/<group>.py`.
+All of pyinfra's own keys (`ssh_user`, `ssh_key`, `_sudo`, ...) work as pyinfra documents them.
+"""
+
+
+_CLI_HEAD = """# Command reference
+
+Exit status: 0 when all is well, 1 when something is not (said in one line), 2 for a mistake in the command itself.
+"""
+
+
+def inventory_page() -> str:
+    """The reference of the inventory, in Markdown."""
+    parts = [GENERATED, _HEAD]
+    for heading, noun, intro in NOUNS:
+        parts += [f"\n## {heading}\n\n{intro}\n\n", *_field_table(noun)]
+    parts += ["\n## Model parameters\n\nKeys of a model's `parameters`, as Ollama 0.32 knows them.\n\n"]
+    parts += _table(("parameter", "value"), [(f"`{name}`", kind) for name, kind in PARAMETERS.items()])
+    parts += ["\n## Environment that is not yours\n\nNames that `environment` refuses, and the setting for each.\n\n"]
+    parts += _table(("variable", "setting"), [(f"`{name}`", use) for name, use in OWNED_ENVIRONMENT.items()])
+    return "".join(parts)
+
+
+def _field_table(noun: type[BaseModel]) -> Iterator[str]:
+    rows = [
+        (f"`{name}`", words(field.annotation, field.metadata), _default(field), field.description or "")
+        for name, field in noun.model_fields.items()
+    ]
+    return _table(("key", "value", "default", "meaning"), rows)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value in ((), {}):
+        return "none"
+    return f"`{value!r}`".replace("'", '"')
+
+
+def words(annotation: Any, metadata: Any = ()) -> str:
+    """A type in plain words, with its bounds.
+
+    Raises:
+        ValueError: a type that this table has no words for.
+    """
+    if annotation in (Duration, typing.get_args(Duration)[0]) and _is_duration(annotation, metadata):
+        return "duration"
+    bounds = ", ".join(f"{_BOUNDS[key]} {value}" for key, value in _bounds(metadata))
+    text = _kind(annotation)
+    return f"{text}, {bounds}" if bounds else text
+
+
+def _is_duration(annotation: Any, metadata: Any) -> bool:
+    mark = typing.get_args(Duration)[1]
+    return annotation == Duration or any(entry is mark for entry in metadata)
+
+
+def _bounds(metadata: Any) -> Iterator[tuple[str, float]]:
+    for entry in metadata:
+        for part in (entry, *getattr(entry, "metadata", ())):
+            yield from ((key, getattr(part, key)) for key in _BOUNDS if getattr(part, key, None) is not None)
+
+
+def _kind(annotation: Any) -> str:
+    if annotation in _WORDS:
+        return _WORDS[annotation]
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return words(inner[0], inner[1:])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(words(part) for part in inner if part is not type(None))
+    if origin is Literal:
+        return " or ".join(f'`"{choice}"`' for choice in inner)
+    if origin is tuple:
+        return f"list: each {words(inner[0])}"
+    if origin is dict:
+        return f"dict: {words(inner[0])} to {words(inner[1])}"
+    for heading, noun, _ in NOUNS:
+        if annotation is noun:
+            return f"[{heading[0].lower()}{heading[1:]}](#{heading.lower().replace(' ', '-')})"
+    raise ValueError(f"no words for the type {annotation!r}")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |\n|{' --- |' * len(head)}\n"
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n"
+
+
+def cli_page() -> str:
+    """The reference of the commands, in Markdown."""
+    return "".join([GENERATED, _CLI_HEAD, *_command("inferfleet", inferfleet)])
+
+
+def _command(path: str, command: click.Command) -> Iterator[str]:
+    arguments = [p for p in command.params if isinstance(p, click.Argument)]
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    usage = " ".join([path, *(["[OPTIONS]"] if options else []), *map(_argument, arguments)])
+    if isinstance(command, click.Group):
+        usage += " COMMAND"
+    text = "\n\n".join(" ".join(block.split()) for block in (command.help or "").split("\n\n"))
+    yield f"\n## {path}\n\n{text}\n\n```text\n{usage}\n```\n"
+    if options:
+        yield "\n"
+        yield from _table(("option", "meaning"), [(_option(option), option.help or "") for option in options])
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from _command(f"{path} {name}", inner)
+
+
+def _argument(argument: click.Argument) -> str:
+    name = argument.metavar or (argument.name or "").upper()
+    name = name if argument.required else f"[{name}]"
+    return f"{name}..." if argument.nargs == -1 else name
+
+
+def _option(option: click.Option) -> str:
+    names = ", ".join([*option.opts, *option.secondary_opts])
+    takes = "" if option.is_flag else f" {option.metavar or option.type.name.upper()}"
+    default = option.default if isinstance(option.default, tuple | str) and option.show_default else ()
+    shown = f" (default {', '.join([default] if isinstance(default, str) else default)})" if default else ""
+    return f"`{names}{takes}`{shown}"
+
+
+PAGES = {"inventory.md": inventory_page, "cli.md": cli_page}
+
+
+def main() -> None:
+    """Write every page."""
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page())
+
+
+if __name__ == "__main__":
+    main()
