@@ -13,4 +13,5 @@ declared = my_ollama()
 if declared:
     base(declared)
     ollama_native(declared)
-    models(declared)
+    if declared.services:
+        models(declared)

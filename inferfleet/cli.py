@@ -55,10 +55,13 @@ def plan(inventory: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(show.as_data(placed), indent=1))
         return
-    table = Table("host", "instance", "engine", "cards", "address", "models", box=None)
+    table = Table(box=None)
+    for title in ("host", "instance", "engine", "cards", "address", "models"):
+        table.add_column(title, overflow="fold")
     for row in show.rows(placed):
         table.add_row(*row)
-    Console().print(table)
+    # A pipe has no width to keep to, and a cut address is none.
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 @main.command()

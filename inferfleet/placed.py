@@ -14,6 +14,7 @@ class PlacedGpu:
     model: str
     uuid: str | None
     backend: Literal["cuda", "vulkan"]
+    vram_gib: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """From a node's plan to its services: templates rendered, and a digest of it all in the environment.
 
-The digest is how the next run knows whether a *running* process was started with what is declared (design D3):
+The digest is how the next run knows whether a *running* process was started with what is declared:
 it stands in the process's environment, which nobody can change after the start.
 """
 
@@ -18,10 +18,10 @@ SPEC = "INFERFLEET_SPEC"
 
 
 def ollama_host(node: NodePlan) -> OllamaHost | None:
-    """What the node's Ollama must be; None where it runs none."""
-    if not node.instances:
+    """What the node's Ollama must be; None where no Ollama is declared. Without services it is what must go."""
+    settings = node.ollama
+    if settings is None:
         return None
-    settings = node.instances[0].settings
     return OllamaHost(
         version=settings.version,
         source=node.sources.ollama,

@@ -33,7 +33,7 @@ def test_there_are_operations() -> None:
 
 @pytest.mark.parametrize("made", OPERATIONS.values(), ids=OPERATIONS)
 def test_made_by_converging(made: Any) -> None:
-    """Then it announces what it does before it does it (D20), and it does nothing unannounced."""
+    """Then it announces what it does before it does it, and it does nothing unannounced."""
     assert callable(getattr(made, "decides", None))
 
 

@@ -1,4 +1,4 @@
-"""The declared NVIDIA cards against those that the driver shows (design D2): a difference refuses the host."""
+"""The declared NVIDIA cards against those that the driver shows ; a difference refuses the host."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +8,8 @@ from inferfleet.placed import PlacedGpu
 
 # Ollama 0.32, docs/gpu.mdx: the oldest driver that its CUDA 12 libraries run on.
 DRIVER_FLOOR = 550
+# Makers count in GB, drivers keep a part for themselves: an H100 of "80 GB" shows 79.6 GiB, an L40S of 48 shows 45.0.
+_MEMORY_SLACK = 0.08
 
 
 def cards(declared: Sequence[PlacedGpu], found: Sequence[Mapping[str, Any]] | None) -> Changes:
@@ -33,6 +35,9 @@ def _why_refused(wanted: Sequence[PlacedGpu], found: Sequence[Mapping[str, Any]]
         card = by_index[gpu.index] if gpu.uuid is None else next(c for c in found if c["uuid"] == gpu.uuid)
         if not _is_called(gpu.model, card["name"]):
             return f"card {gpu.index} is declared as {gpu.model}, it is a {card['name']}; correct the inventory"
+        if gpu.vram_gib and card["memory_mib"] and abs(card["memory_mib"] / 1024 / gpu.vram_gib - 1) > _MEMORY_SLACK:
+            has = f"{card['memory_mib'] / 1024:.1f}"
+            return f"card {gpu.index} is declared with {gpu.vram_gib:g} GiB, it has {has}; correct the inventory"
     return ""
 
 

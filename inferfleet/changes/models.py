@@ -18,7 +18,7 @@ def models(declared: OllamaHost, state: dict[str, Any]) -> Changes:
             bring[entry.name] = f"is made from {entry.origin}"
     names = {entry.name for entry in declared.store}
     gone = [name for name, entry in recorded.items() if name not in names and name in found and entry["ours"]]
-    restarted = services(declared, state).work["restart"]
+    restarted = [name for name, _ in services(declared, state).work["restart"]]
     loaded = {name: models for name, models in state.get("loaded", {}).items() if name not in restarted}
     load = {s.name: _not_loaded(s.preload, found, loaded.get(s.name), bring) for s in declared.services}
     effects = [Effect(_kind(entry), entry.name, bring[entry.name]) for entry in declared.store if entry.name in bring]

@@ -88,9 +88,9 @@ def _work(
         "unit_dir": UNIT_DIR,
         "files": {s.drop_in_path: s.drop_in for s in declared.services} | {s.unit_path: s.unit for s in own},
         "links": links,
-        "enable": [s.name for s in own] + (["ollama"] if stranger else []),
+        "enable": [s.name for s in own] + (["ollama"] if stranger and declared.services else []),
         "names": [s.name for s in declared.services],
-        "restart": {s.name: s.address for s in declared.services if s.name in restart},
+        "restart": [[s.name, s.address] for s in declared.services if s.name in restart],
         "remove": gone,
         "version": declared.version,
     }

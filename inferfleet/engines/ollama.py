@@ -18,7 +18,7 @@ _VISIBLE = {"cuda": "CUDA_VISIBLE_DEVICES", "vulkan": "GGML_VK_VISIBLE_DEVICES"}
 def environment(instance: Instance) -> dict[str, str]:
     """The whole environment an instance is started with, in the order it is written.
 
-    Every setting whose default depends on the hardware is in it (design D7).
+    Every setting whose default depends on the hardware is in it.
     """
     settings = instance.settings
     return {
@@ -26,7 +26,7 @@ def environment(instance: Instance) -> dict[str, str]:
         "OLLAMA_HOST": instance.address,
         "OLLAMA_MODELS": settings.models_dir,
         "OLLAMA_NUM_PARALLEL": str(settings.parallel),
-        "OLLAMA_MAX_LOADED_MODELS": str(settings.max_loaded_models or max(1, len(instance.models))),
+        "OLLAMA_MAX_LOADED_MODELS": str(settings.max_loaded_models),
         "OLLAMA_MAX_QUEUE": str(settings.max_queue),
         "OLLAMA_KEEP_ALIVE": "-1" if settings.keep_alive == "forever" else settings.keep_alive,
         "OLLAMA_LOAD_TIMEOUT": "-1" if settings.load_timeout == "forever" else settings.load_timeout,

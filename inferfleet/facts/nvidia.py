@@ -10,13 +10,13 @@ _FIELDS = ("index", "uuid", "name", "driver_version", "memory.total")
 
 
 class NvidiaCard(TypedDict):
-    """One card as the driver shows it; `memory_mib` is what it says it has in all."""
+    """One card as the driver shows it; `memory_mib` is all of its memory, if it says so."""
 
     index: int
     uuid: str
     name: str
     driver: str
-    memory_mib: int
+    memory_mib: int | None
 
 
 class NvidiaCards(FactBase[list[NvidiaCard] | None]):
@@ -40,4 +40,10 @@ class NvidiaCards(FactBase[list[NvidiaCard] | None]):
 
 
 def _card(index: str, uuid: str, name: str, driver: str, memory: str) -> NvidiaCard:
-    return {"index": int(index), "uuid": uuid, "name": name, "driver": driver, "memory_mib": int(memory)}
+    return {
+        "index": int(index),
+        "uuid": uuid,
+        "name": name,
+        "driver": driver,
+        "memory_mib": int(memory) if memory.isdigit() else None,
+    }

@@ -1,4 +1,4 @@
-"""Operations that say what they will do before they do it (design D20).
+"""Operations that say what they will do before they do it.
 
 `converging` makes a pyinfra operation from a function that compares and gives `Changes`. No operation here is made
 otherwise, and each acts only when there are effects: what is done is always announced, and a plan can be made from it.

@@ -1,13 +1,10 @@
-"""Commands whose lines are shown as they come: a pull of 40 GB is no silent minute."""
+"""Commands that change a host: one run at a time, and their lines are shown as they come."""
 
-from pyinfra.api import StringCommand
+from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.arguments import ConnectorArguments
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.connectors.util import CommandOutput
-
-# A killed run leaves its last command running on the host: the next one waits for it (flock, util-linux 2.36).
-ALONE = "flock -o -w 900 /run/inferfleet.lock"
 
 
 class LiveCommand(StringCommand):
@@ -20,3 +17,13 @@ class LiveCommand(StringCommand):
             self, print_output=True, print_input=state.print_input, **connector_arguments
         )
         return done, output if done or state.print_output else CommandOutput([])
+
+
+def alone(*bits: str | QuoteString) -> LiveCommand:
+    """The command, once no other run of ours is at work on the host.
+
+    A killed run leaves its last command running there: the next one waits for it (flock, util-linux 2.36).
+    """
+    busy = "another run has been at work on this host for 15 minutes; wait for it, or end it"
+    lock = "flock -o -w 900 -E 75 /run/inferfleet.lock"
+    return LiveCommand(lock, *bits, f"|| {{ code=$?; [ $code -ne 75 ] || echo '{busy}' >&2; exit $code; }}")

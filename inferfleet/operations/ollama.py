@@ -11,7 +11,7 @@ from inferfleet.changes import Changes
 from inferfleet.engines.ollama_host import OllamaHost
 from inferfleet.facts.ollama import OllamaState
 from inferfleet.operations.effects import converging
-from inferfleet.operations.live import ALONE, LiveCommand
+from inferfleet.operations.live import alone
 from inferfleet.remote import compact, script
 
 Decision = tuple[Changes, list[StringCommand]]
@@ -21,7 +21,7 @@ def _decide(compare: Callable[[OllamaHost, dict[str, Any]], Changes], declared: 
     found = compare(declared, host.get_fact(OllamaState, compact(declared.question)))
     if not found.effects:
         return found, []
-    return found, [LiveCommand(ALONE, "python3 -c", QuoteString(script(tool)), QuoteString(compact(found.work)))]
+    return found, [alone("python3 -c", QuoteString(script(tool)), QuoteString(compact(found.work)))]
 
 
 @converging

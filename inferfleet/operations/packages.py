@@ -6,7 +6,7 @@ from pyinfra.context import host
 from inferfleet.changes import Changes, Effect
 from inferfleet.facts.packages import MissingPackages
 from inferfleet.operations.effects import converging
-from inferfleet.operations.live import ALONE, LiveCommand
+from inferfleet.operations.live import alone
 from inferfleet.remote import shell_script
 
 
@@ -22,4 +22,4 @@ def present(packages: list[str]) -> tuple[Changes, list[StringCommand]]:
         return Changes(), []
     found = Changes(tuple(Effect("install", name, "is missing") for name in missing))
     names = [QuoteString(name) for name in missing]
-    return found, [LiveCommand(ALONE, "sh -c", QuoteString(shell_script("packages")), "packages", *names)]
+    return found, [alone("sh -c", QuoteString(shell_script("packages")), "packages", *names)]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from inferfleet.errors import SpecError
 from inferfleet.placed import Instance, PlacedModel
-from inferfleet.plan.place import instances_of, placed_models
+from inferfleet.plan.place import crowded, instances_of, placed_models
 from inferfleet.plan.types import FleetPlan, NodePlan
 from inferfleet.spec import Fleet, Model, tagged
 
@@ -20,6 +20,7 @@ def make_plan(fleet: Fleet) -> FleetPlan:
     mistakes: list[str] = []
     bare = {node.name: instances_of(node, mistakes) for node in fleet.nodes}
     placed = placed_models(bare, fleet.models, mistakes)
+    mistakes += [line for instances in placed.values() for line in crowded(instances)]
     if mistakes:
         raise SpecError(mistakes)
     specs = dict(fleet.models)
@@ -29,7 +30,7 @@ def make_plan(fleet: Fleet) -> FleetPlan:
         instances = placed[node.name]
         names = dict.fromkeys(name for instance in instances for name in instance.models)
         models = tuple(PlacedModel(name, specs[name]) for name in _with_sources(names, specs, by_tag))
-        nodes.append(NodePlan(node.name, instances, models, node.sources))
+        nodes.append(NodePlan(node.name, node.engines.ollama, instances, models, node.sources))
     return FleetPlan(tuple(nodes))
 
 

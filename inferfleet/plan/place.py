@@ -28,7 +28,7 @@ def _by_rule(node: FleetNode, settings: OllamaEngine) -> list[DeclaredInstance]:
 
 def _placed(node: FleetNode, settings: OllamaEngine, position: int, entry: DeclaredInstance) -> Instance:
     gpus = tuple(
-        PlacedGpu(index, gpu.model, gpu.uuid, gpu.backend)
+        PlacedGpu(index, gpu.model, gpu.uuid, gpu.backend, gpu.vram_gib)
         for index, gpu in enumerate(node.node.gpus)
         if index in entry.gpus
     )
@@ -87,6 +87,16 @@ def placed_models(
         for instance in _choose(able, wanted):
             placed[instance.node, instance.name] = replace(instance, models=(*instance.models, name))
     return {node: tuple(placed[node, instance.name] for instance in instances) for node, instances in nodes.items()}
+
+
+def crowded(instances: Iterable[Instance]) -> list[str]:
+    """A line for each instance that must keep more models in memory than it may."""
+    return [
+        f"{i.node}: {i.name} must keep {len(i.models)} models in memory and may hold {i.settings.max_loaded_models}; "
+        f"raise `max_loaded_models`, or lower the `replicas` of some models"
+        for i in instances
+        if i.settings.keep_alive == "forever" and len(i.models) > i.settings.max_loaded_models
+    ]
 
 
 def _choose(able: list[Instance], wanted: int) -> list[Instance]:

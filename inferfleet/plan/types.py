@@ -3,14 +3,23 @@
 from dataclasses import dataclass
 
 from inferfleet.placed import Instance, PlacedModel
-from inferfleet.spec import Sources
+from inferfleet.spec import OllamaEngine, Sources
 
 
 @dataclass(frozen=True)
 class NodePlan:
-    """What one host runs: its instances in order of their ports, and the models that must be on it."""
+    """What one host runs.
+
+    Attributes:
+        name: the host.
+        ollama: Ollama's settings there; None where none are declared.
+        instances: what runs, in the order of the inventory; none when the host shall run none any more.
+        models: what must be in its store, each after the one it is made from.
+        sources: where its artefacts come from.
+    """
 
     name: str
+    ollama: OllamaEngine | None
     instances: tuple[Instance, ...]
     models: tuple[PlacedModel, ...]
     sources: Sources

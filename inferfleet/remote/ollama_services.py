@@ -140,7 +140,7 @@ def main(work: dict[str, Any]) -> None:
     if work["enable"]:
         systemctl("unmask", "--quiet", *work["enable"])
         systemctl("enable", "--quiet", *work["enable"])
-    for name, address in work["restart"].items():
+    for name, address in work["restart"]:
         restart(name, address, work["version"])
 
 

@@ -55,7 +55,7 @@ Duration = Annotated[str, BeforeValidator(_duration)]
 class OllamaEngine(Noun):
     """Ollama on this fleet (or, by group data, on a part of it).
 
-    Everything whose default would move with the hardware is written out (design D7): Ollama 0.32 takes
+    Everything whose default would move with the hardware is written out: Ollama 0.32 takes
     its context length from the sum of the cards' memory, and reads any boolean it cannot parse as true.
     """
 
@@ -68,9 +68,7 @@ class OllamaEngine(Noun):
     host: str = Field("127.0.0.1", description="Address it listens on. Ollama has no authentication: keep it private.")
     port: Port = Field(11434, description="TCP port of a node's first instance; the others follow.")
     parallel: int = Field(1, description="Requests answered at once by each loaded model.", ge=1, le=512)
-    max_loaded_models: int | None = Field(
-        None, description="Models in memory at once; by default as many as are placed on the instance.", ge=1, le=128
-    )
+    max_loaded_models: int = Field(16, description="Models that an instance may hold in memory at once.", ge=1, le=128)
     max_queue: int = Field(512, description="Requests that may wait; beyond it Ollama answers 503.", ge=1)
     keep_alive: Duration = Field(
         "forever", description='How long an idle model stays loaded: `"forever"` or a duration such as `5m`.'

@@ -8,7 +8,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from inferfleet.spec.base import Noun, mistake
 from inferfleet.spec.parameters import checked
 
-NAME = re.compile(r"([a-z0-9][\w.-]*/){0,2}[A-Za-z0-9][\w.-]*(:[\w.-]+)?", re.ASCII)
+# Ollama 0.32, types/model/name.go: [[host[:port]/]namespace/]model[:tag]; a host is known by having three parts.
+_PART = r"[A-Za-z0-9][\w.-]*"
+NAME = re.compile(rf"(({_PART}(:\d+)?/)?{_PART}/)?{_PART}(:[\w.-]+)?", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

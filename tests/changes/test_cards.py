@@ -11,11 +11,14 @@ UUID = "GPU-1b6a7c1e-0d2f-4c3b-9a8e-00000000000{}"
 
 
 def found(*names: str, driver: str = "580.82.07") -> list[dict[str, Any]]:
-    return [{"index": i, "uuid": UUID.format(i), "name": name, "driver": driver} for i, name in enumerate(names)]
+    cards = enumerate(names)
+    return [{"index": i, "uuid": UUID.format(i), "name": n, "driver": driver, "memory_mib": 24576} for i, n in cards]
 
 
-def declared(index: int = 0, model: str = "A30", uuid: str | None = None, backend: Any = "cuda") -> list[PlacedGpu]:
-    return [PlacedGpu(index, model, uuid, backend)]
+def declared(
+    index: int = 0, model: str = "A30", uuid: str | None = None, backend: Any = "cuda", gib: float | None = None
+) -> list[PlacedGpu]:
+    return [PlacedGpu(index, model, uuid, backend, gib)]
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,8 @@ def declared(index: int = 0, model: str = "A30", uuid: str | None = None, backen
         (declared(model="A100-SXM4-80GB"), found("NVIDIA A100-SXM4-80GB")),
         (declared(0, "A30", UUID.format(1)), found("NVIDIA T4", "NVIDIA A30")),
         (declared(backend="vulkan"), None),
+        (declared(gib=24), found("NVIDIA A30")),
+        (declared(gib=25.5), found("NVIDIA A30")),
         (declared(uuid="MIG-1b6a7c1e-0d2f-4c3b-9a8e-000000000000"), found("NVIDIA A30")),
     ],
 )
@@ -39,6 +44,7 @@ def test_as_declared(wanted: list[PlacedGpu], there: list[dict[str, Any]] | None
     [
         (declared(), None, "1 NVIDIA cards are declared and nvidia-smi shows none; install the driver"),
         (declared(), found("NVIDIA A300"), "card 0 is declared as A30, it is a NVIDIA A300; correct the inventory"),
+        (declared(gib=40), found("NVIDIA A30"), "card 0 is declared with 40 GiB, it has 24.0; correct the inventory"),
         (declared(3), found("NVIDIA A30"), "card 3 is declared, the host has 1; correct the inventory"),
         (
             declared(),

@@ -16,7 +16,7 @@ THEIRS = "/etc/systemd/system/ollama.service"
 
 
 def _restarts(host: OllamaHost, state: dict[str, Any]) -> list[str]:
-    return list(changes.services(host, state).work["restart"])
+    return [name for name, _ in changes.services(host, state).work["restart"]]
 
 
 def test_only_the_instance_that_differs_is_restarted() -> None:
@@ -26,10 +26,10 @@ def test_only_the_instance_that_differs_is_restarted() -> None:
 
 
 def test_a_file_that_differs_restarts_nothing_by_itself() -> None:
-    """The process decides (D3): it was started with what is declared, so the file alone is put right."""
+    """The process decides: it was started with what is declared, so the file alone is put right."""
     state = spoiled(state_of(HOST), ("units|ollama-gpu0|drop_in", "x"), ("units|ollama-gpu0|file", "y"))
     found = changes.services(HOST, state)
-    assert found.work["restart"] == {}
+    assert found.work["restart"] == []
     assert [(change.before, change.after) for change in found.files] == [
         ("x", HOST.services[0].drop_in),
         ("y", HOST.services[0].unit),
@@ -45,7 +45,7 @@ def test_a_process_from_before_a_crash_is_restarted_though_its_files_are_right()
         state["units"][service.name]["environment"] = dict(service.environment)
     found = changes.services(after, state)
     assert found.files == ()
-    assert list(found.work["restart"]) == ["ollama-gpu0", "ollama-gpu1"]
+    assert [name for name, _ in found.work["restart"]] == ["ollama-gpu0", "ollama-gpu1"]
 
 
 def test_all_unit_files_are_ours() -> None:
@@ -93,7 +93,7 @@ def _orders(host: OllamaHost, state: dict[str, Any]) -> dict[str, bool]:
 
 
 def test_what_was_there_before_us_never_becomes_ours() -> None:
-    """What we did not bring is not removed by us when it is declared no longer (D4)."""
+    """What we did not bring is not removed by us when it is declared no longer."""
     by_hand = spoiled(state_of(HOST), ("record|models|chat:latest", GONE))
     assert _orders(HOST, by_hand) == {"chat:latest": False}
     missing = spoiled(state_of(HOST), ("models|own:latest", GONE))

@@ -26,7 +26,12 @@ def test_no_driver_is_none(output: list[str]) -> None:
     assert NvidiaCards().process(output) is None
 
 
-@pytest.mark.parametrize("line", ["NVIDIA-SMI has failed", "0, GPU-x, A30, 580, [Unknown Error]"])
+@pytest.mark.parametrize("line", ["NVIDIA-SMI has failed", "zero, GPU-x, A30, 580, 24576"])
 def test_junk_fails_the_host_alone(line: str) -> None:
     with pytest.raises(FactProcessError, match="cannot be read"):
         NvidiaCards().process([line])
+
+
+def test_memory_that_the_card_does_not_say_is_none() -> None:
+    (card,) = NvidiaCards().process(["0, GPU-x, NVIDIA GB10, 580.95, [N/A]"]) or []
+    assert card["memory_mib"] is None

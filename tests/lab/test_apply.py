@@ -41,7 +41,7 @@ def test_second_apply_changes_nothing(bare: Project) -> None:
 
 
 def test_a_run_without_changes_asks_each_host_three_questions_at_most(bare: Project, tmp_path: Path) -> None:
-    """However many instances and models: gpu1 has one instance, cpu1 two (design D21)."""
+    """However many instances and models: gpu1 has one instance, cpu1 two."""
     bare.data["models"] = {**TINY, "llama2:13b": {"engine": "ollama"}}
     assert bare.apply().rc == 0
     report = tmp_path / "trips.json"
@@ -105,3 +105,16 @@ def test_an_instance_no_longer_declared_is_removed(bare: Project) -> None:
     assert "ollama-cpu1" not in units
     assert "inactive" in units
     assert bare.apply().changes == {}
+
+
+def test_a_host_without_instances_is_emptied_and_its_store_kept(bare: Project) -> None:
+    bare.hosts["cpu1"] = {"instances": []}
+    bare.data["models"] = {"tiny": {**TINY["tiny"], "replicas": 1}}
+    run = bare.apply()
+    assert run.rc == 0, run.text
+    assert "will remove ollama-cpu0: is no longer declared" in run.text
+    cpu1 = bare.host("cpu1")
+    assert "ollama-cpu" not in cpu1.run("ls /etc/systemd/system; pgrep -a ollama || true").stdout
+    assert cpu1.run("ls /usr/share/ollama/.ollama/models/manifests").stdout
+    assert bare.apply().changes == {}
+    assert bare.verify()["cpu1: runs no instance of ours beyond these"] == ""

@@ -52,7 +52,7 @@ def units(tmp_path: Path) -> Path:
 
 
 def _work(units: Path, **changed: Any) -> dict[str, Any]:
-    work = {"mark": MARK, "unit_dir": str(units), "files": {}, "links": {}, "enable": [], "names": [], "restart": {}}
+    work = {"mark": MARK, "unit_dir": str(units), "files": {}, "links": {}, "enable": [], "names": [], "restart": []}
     return {**work, "remove": [], "version": "0.32.15", **changed}
 
 
@@ -176,7 +176,7 @@ def test_restart_waits_for_the_version(
     """It is still starting, then the old one answers for a moment, then it is there."""
     answers: list[Answer] = [500, b"<html>", [], {"version": "0.32.14"}, {"version": "0.32.15"}]
     site.routes["/api/version"] = lambda handler: site.say(handler, answers[min(len(site.asked), len(answers)) - 1])
-    ollama_services.main(_work(units, restart={"a": site.address}))
+    ollama_services.main(_work(units, restart=[["a", site.address]]))
     assert systemd.told == ["daemon-reload", "restart a"]
     assert capsys.readouterr().out == f"a answers at {site.address}\n"
     assert len(site.asked) == len(answers)
@@ -186,11 +186,11 @@ def test_one_that_does_not_come_up(systemd: Systemd, units: Path, monkeypatch: p
     monkeypatch.setattr(ollama_services, "READY_S", 0.2)
     monkeypatch.setattr(ollama_services, "journal", lambda _: "no space left | exit 1")
     with pytest.raises(SystemExit) as raised:
-        ollama_services.main(_work(units, restart={"a": "127.0.0.1:9"}))
+        ollama_services.main(_work(units, restart=[["a", "127.0.0.1:9"]]))
     assert raised.value.code == ("a does not answer as 0.32.15 at 127.0.0.1:9 after 0.2 s: no space left | exit 1")
 
 
 def test_systemd_s_own_words(systemd: Systemd, units: Path) -> None:
     with pytest.raises(SystemExit) as raised:
-        ollama_services.main(_work(units, restart={"bad": "127.0.0.1:9"}))
+        ollama_services.main(_work(units, restart=[["bad", "127.0.0.1:9"]]))
     assert raised.value.code == "systemctl restart bad: no such unit"

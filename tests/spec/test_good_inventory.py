@@ -33,7 +33,7 @@ def test_defaults() -> None:
         "host": "127.0.0.1",
         "port": 11434,
         "parallel": 1,
-        "max_loaded_models": None,
+        "max_loaded_models": 16,
         "max_queue": 512,
         "keep_alive": "forever",
         "context": 4096,

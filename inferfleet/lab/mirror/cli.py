@@ -9,7 +9,9 @@ from inferfleet.lab.paths import cache_dir
 
 
 @click.command()
-@click.option("--ollama-version", "versions", multiple=True, default=(OLLAMA,), show_default=True)
+@click.option(
+    "--ollama-version", "versions", multiple=True, default=(OLLAMA,), show_default=True, help="Release to build."
+)
 @click.option("--model", "names", multiple=True, default=NAMES, show_default=True, help="Name for the tiny model.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Instead of the usual cache directory.")
 @click.option("--refresh", is_flag=True, help="Take newer packages of llama.cpp from Debian if there are any.")
