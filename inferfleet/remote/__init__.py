@@ -1,19 +1,26 @@
-"""Scripts that run on the hosts: Python >= 3.8, standard library alone, one file each, nothing imported from here.
+"""Scripts that run on the hosts: Python >= 3.8, standard library alone.
 
 Each is sent as text and run as `python3 -c TEXT JSON`, so that a host needs no file of ours to be asked or changed.
-What is asked or wanted comes as one JSON argument, answers go out as JSON or as lines for people.
+What is asked or wanted comes as one JSON argument, answers go out as JSON or as lines for people. What two of them
+need is a part, `ollama_api`, whose text takes the place of the line that imports from it.
 """
 
 import json
+import re
 from importlib.resources import files
 from typing import Any
 
 _SCRIPTS = files(__name__)
 
 
+_PART = re.compile(r"^from inferfleet\.remote\.(\w+) import .+$", re.MULTILINE)
+_FUTURE = "from __future__ import annotations\n"
+
+
 def script(name: str) -> str:
-    """The text of one script, such as `ollama_state`."""
-    return (_SCRIPTS / f"{name}.py").read_text(encoding="utf-8")
+    """The text of one script with its parts, such as `ollama_state`."""
+    text = (_SCRIPTS / f"{name}.py").read_text(encoding="utf-8")
+    return _PART.sub(lambda found: script(found[1]).replace(_FUTURE, "", 1), text)
 
 
 def shell_script(name: str) -> str:

@@ -6,78 +6,18 @@ says which names we brought (written before the work, so that a killed run still
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.client
 import json
 import os
 import re
-import shutil
 import sys
 import time
 import urllib.error
 import urllib.request
 from typing import Any, BinaryIO
 
-PULL_STALL_S = 300
-# This host itself is never asked through a proxy, whatever the environment says.
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-BROKEN_OFF = (OSError, ValueError, http.client.HTTPException)
-
-
-class Failed(Exception):
-    """One line for the user."""
-
-
-def say(text: str) -> None:
-    """One line for the user, at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def call(address: str, path: str, body: Any = None, method: str | None = None, timeout: int = PULL_STALL_S) -> Any:
-    """The open answer of Ollama's API; its own words where it refuses."""
-    data = body if body is None or isinstance(body, bytes) or hasattr(body, "read") else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://{address}{path}", data=data, method=method)
-    if hasattr(body, "read"):
-        request.add_header("Content-Length", str(os.fstat(body.fileno()).st_size))
-    try:
-        return _DIRECT.open(request, timeout=timeout)
-    except urllib.error.HTTPError as error:
-        text = error.read().decode("utf-8", "replace")
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            text = str(json.loads(text)["error"])
-        raise Failed(f"{path} {error.code}: {text.strip()}") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise Failed(f"{path} at {address}: {getattr(error, 'reason', error)!s}") from error
-
-
-def ask(address: str, path: str, body: Any = None, method: str | None = None) -> Any:
-    """The whole answer of Ollama's API."""
-    try:
-        with call(address, path, body, method) as answer:
-            return json.load(answer)
-    except BROKEN_OFF as error:
-        raise Failed(f"{path} at {address}: broke off: {error}") from error
-
-
-def follow(address: str, path: str, body: dict[str, Any], name: str) -> None:
-    """Run a streaming request to its end. Only a last line `success` counts: the status is 200 whatever happens."""
-    shown, last = 0.0, ""
-    try:
-        with call(address, path, body) as answer:
-            for line in answer:
-                event = json.loads(line)
-                if "error" in event:
-                    raise Failed(f"{name}: {event['error']}")
-                last = event.get("status", "")
-                if event.get("total") and time.time() - shown > 3:
-                    shown = time.time()
-                    say(f"{name}: {last}, {event.get('completed', 0) // 10**6} of {event['total'] // 10**6} MB")
-    except BROKEN_OFF as error:
-        raise Failed(f"{name}: broke off while {last or 'starting'}: {error}") from error
-    if last != "success":
-        raise Failed(f"{name}: ended with {last!r} instead of success")
+from inferfleet.remote.ollama_api import Failed, ask, call, follow, say
 
 
 def manifest_path(models_dir: str, name: str) -> str:
@@ -139,12 +79,22 @@ def open_gguf(work: dict[str, Any], order: dict[str, Any]) -> BinaryIO:
     os.remove(path)
     try:
         with urllib.request.urlopen(origin, timeout=60) as answer:
-            shutil.copyfileobj(answer, copy, 1 << 20)
+            save(answer, copy, order["name"])
     except (OSError, http.client.HTTPException) as error:
         why = f"answers {error.code} {error.reason}" if isinstance(error, urllib.error.HTTPError) else str(error)
         raise Failed(f"{order['name']}: {origin}: {why}") from error
     copy.seek(0)
     return copy
+
+
+def save(answer: Any, copy: BinaryIO, name: str) -> None:
+    """All of an answer is in the file, and somebody who waits for it sees how far it is."""
+    size, shown = int(answer.headers.get("Content-Length") or 0), time.time()
+    for block in iter(lambda: answer.read(1 << 20), b""):
+        copy.write(block)
+        if time.time() - shown > 3:
+            shown = time.time()
+            say(f"{name}: fetching, {copy.tell() // 10**6} of {size // 10**6} MB")
 
 
 def has_blob(address: str, digest: str) -> bool:
@@ -221,10 +171,10 @@ def fingerprint(path: str) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def check_blobs(work: dict[str, Any], record: dict[str, Any]) -> None:
+def check_blobs(work: dict[str, Any], record: dict[str, Any], names: list[str]) -> None:
     """Hash what was not hashed before, so that later runs need only look at size and times."""
     checked = {}
-    for name in work["known"]:
+    for name in names:
         for layer in digests(work["models_dir"], name)[1]:
             digest = layer["digest"]
             path = blob_path(work["models_dir"], digest)
@@ -256,8 +206,8 @@ def load(address: str, name: str) -> None:
     say(f"{name} is in memory at {address} after {time.time() - started:.1f} s")
 
 
-def bring_all(work: dict[str, Any], record: dict[str, Any], puller: str) -> None:
-    """Every ordered model is brought, and the record is true after each."""
+def bring_all(work: dict[str, Any], record: dict[str, Any], puller: str) -> dict[str, str]:
+    """Every ordered model is brought, and the record is true after each; which ones could not be, and why."""
     for order in work["bring"]:
         if order["ours"]:
             entry = record["models"].setdefault(order["name"], {"recipe": None, "manifest": None, "ours": True})
@@ -265,30 +215,43 @@ def bring_all(work: dict[str, Any], record: dict[str, Any], puller: str) -> None
     write_record(work["record"], record)
     for digest in work["broken"]:
         os.remove(blob_path(work["models_dir"], digest))
+    failures = {}
     for order in work["bring"]:
-        manifest = bring(work, puller, order)
-        unload(work, order["name"])
+        try:
+            manifest = bring(work, puller, order)
+            unload(work, order["name"])
+        except (Failed, OSError) as error:
+            failures[order["name"]] = str(error)
+            continue
         record["models"][order["name"]] = {"recipe": order["recipe"], "manifest": manifest, "ours": order["ours"]}
         write_record(work["record"], record)
+    return failures
 
 
 def main(work: dict[str, Any]) -> None:
-    """Bring it about. One instance does all the fetching, because they share one store."""
+    """Bring it about. One instance does all the fetching, because they share one store.
+
+    Raises:
+        Failed: one line for each model that could not be brought; all others are.
+    """
     record, addresses = read_record(work["record"]), work["addresses"]
     puller = next(iter(addresses.values()))
     for name in work["forget"]:
         record["models"].pop(name, None)
-    bring_all(work, record, puller)
+    failures = bring_all(work, record, puller)
     for name in work["remove"]:
         unload(work, name)
         call(puller, "/api/delete", {"model": name}, "DELETE").close()
         record["models"].pop(name, None)
         say(f"{name} is removed")
-    check_blobs(work, record)
+    check_blobs(work, record, [name for name in work["known"] if name not in failures])
     write_record(work["record"], record)
     for service, names in work["load"].items():
         for name in names:
-            load(addresses[service], name)
+            if name not in failures:
+                load(addresses[service], name)
+    if failures:
+        raise Failed("\nollama models: ".join(failures.values()))
 
 
 if __name__ == "__main__":

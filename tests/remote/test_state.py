@@ -108,7 +108,7 @@ def test_fingerprints(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was hashed once is not read again, until anything about the file has changed."""
     store.add("tiny:latest")
     record: dict[str, Any] = {"models": {}, "blobs": {}}
-    ollama_models.check_blobs({"known": ["tiny:latest"], "models_dir": str(store.path)}, record)
+    ollama_models.check_blobs({"known": ["tiny:latest"], "models_dir": str(store.path)}, record, ["tiny:latest"])
     read: list[str] = []
     whole = ollama_state.sha256
     monkeypatch.setattr(ollama_state, "sha256", lambda path: (read.append(os.path.basename(path)), whole(path))[1])
@@ -124,7 +124,7 @@ def test_the_record_survives_json(store: Store, tmp_path: Path) -> None:
     """Times in nanoseconds are larger than what a float holds exactly."""
     store.add("tiny:latest")
     record: dict[str, Any] = {"models": {}, "blobs": {}}
-    ollama_models.check_blobs({"known": ["tiny:latest"], "models_dir": str(store.path)}, record)
+    ollama_models.check_blobs({"known": ["tiny:latest"], "models_dir": str(store.path)}, record, ["tiny:latest"])
     ollama_models.write_record(str(tmp_path / "lib/record.json"), record)
     read = ollama_state.read_json(str(tmp_path / "lib/record.json"))
     assert _model(store, read["blobs"])["new"] == []
