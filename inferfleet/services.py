@@ -36,9 +36,7 @@ def ollama_host(node: NodePlan) -> OllamaHost | None:
 def _service(instance: Instance) -> Service:
     environment = ollama.environment(instance)
     unit = render("systemd/ollama.service.j2", instance=instance, binary=ollama.BINARY)
-    draft = unit + _drop_in(instance, environment)
-    digest = hashlib.sha256(f"{instance.settings.version}\n{draft}".encode()).hexdigest()[:16]
-    environment[SPEC] = digest
+    environment[SPEC] = _digest(instance.settings.version, unit, _drop_in(instance, environment))
     return Service(
         name=instance.name,
         address=reached_at(instance),
@@ -47,6 +45,12 @@ def _service(instance: Instance) -> Service:
         environment=environment,
         preload=tuple(map(tagged, instance.models)) if instance.settings.keep_alive == "forever" else (),
     )
+
+
+def _digest(version: str, *texts: str) -> str:
+    """Of what systemd reads: another word in a comment restarts nothing."""
+    lines = (line for text in texts for line in text.splitlines() if line and not line.startswith("#"))
+    return hashlib.sha256("\n".join((version, *lines)).encode()).hexdigest()[:16]
 
 
 def _drop_in(instance: Instance, environment: dict[str, str]) -> str:

@@ -121,6 +121,16 @@ def test_a_change_of_the_template_is_marked(tmp_path: Path, monkeypatch: pytest.
     assert _digest() != before
 
 
+def test_another_comment_in_a_template_restarts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, shipped = _digest(), render("systemd/_hardening.conf.j2", home="{{ home }}", models_dir="{{ models_dir }}")
+    own = tmp_path / "templates/systemd/_hardening.conf.j2"
+    own.parent.mkdir(parents=True)
+    own.write_text(f"# Another comment.\n\n{shipped}")
+    monkeypatch.chdir(tmp_path)
+    assert "Another comment" in _host(_with(["A30"])).services[0].drop_in
+    assert _digest() == before
+
+
 @pytest.mark.parametrize(
     ("settings", "preload"),
     [({}, ("llama2:13b",)), ({"keep_alive": "5m"}, ()), ({"keep_alive": 0}, ())],
