@@ -126,8 +126,11 @@ def run(checks: Checks, fast: bool, arguments: Sequence[str]) -> None:
             checks.static(name, words)
     checks.pytest("Fast tests", ["-q", "-m", "not lab", "-n", "auto", *arguments])
     if not fast:
-        # Root leaves no cache in a clone that is not its own.
-        checks.pytest("Lab tests", ["-v", "-m", "lab", "-p", "no:cacheprovider", *arguments], root=True)
+        # Root leaves no cache in a clone that is not its own. Two labs at once: hosts wait more than they work.
+        options = ["-v", "-p", "no:cacheprovider", *arguments]
+        together = ["-m", "lab and not alone", "-n", "2", "--dist", "loadgroup"]
+        checks.pytest("Lab tests", [*together, *options], root=True)
+        checks.pytest("Lab tests that want the machine alone", ["-m", "lab and alone", *options], root=True)
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.demo.machine import CLONE
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 COMMAND = [str(Path(sys.executable).with_name("inferfleet"))]
 
 

@@ -12,7 +12,7 @@ import pytest
 from inferfleet.errors import LabError
 from inferfleet.lab import HostSpec, Lab, attach, current, ssh_data
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 BOTH = pytest.mark.parametrize("name", ["gpu1", "cpu1"])
 

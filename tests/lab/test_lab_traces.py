@@ -20,7 +20,7 @@ from inferfleet.lab.paths import apt_cache_dir, labs_dir
 from inferfleet.lab.say import quiet
 from inferfleet.lab.state import Process
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 LAB_TAG = re.compile(r"(?:ifl|inferfleet-)(\d+-[0-9a-f]{4})\b")
 LAB_NET = re.compile(r"\b10\.77\.(\d+)\.")
