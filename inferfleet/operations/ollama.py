@@ -10,12 +10,18 @@ from inferfleet import changes
 from inferfleet.changes import Changes
 from inferfleet.engines.ollama_host import OllamaHost
 from inferfleet.facts.ollama import OllamaState
-from inferfleet.operations.effects import converging
+from inferfleet.operations.effects import converging, refusals
 from inferfleet.operations.live import LiveCommand
 from inferfleet.remote import compact, script
 
 # A killed run leaves its last command running on the host: the next one waits for it (flock, util-linux 2.36).
-_ALONE = "flock -o -w 900 /run/inferfleet.lock"
+_BUSY = 75  # flock's exit status when it gave up: EX_TEMPFAIL, which no script of ours ends with
+_ALONE = f"flock -o -w 900 -E {_BUSY} /run/inferfleet.lock"
+_NOT_ALONE = (
+    f"|| {{ rc=$?; [ $rc -ne {_BUSY} ] || "
+    "echo 'another run has been working on this host for 15 minutes (/run/inferfleet.lock); run again later' >&2; "
+    "exit $rc; }"
+)
 
 Decision = tuple[Changes, list[StringCommand]]
 
@@ -24,7 +30,14 @@ def _decide(compare: Callable[[OllamaHost, dict[str, Any]], Changes], declared: 
     found = compare(declared, host.get_fact(OllamaState, compact(declared.question)))
     if not found.effects:
         return found, []
-    return found, [LiveCommand(_ALONE, "python3 -c", QuoteString(script(tool)), QuoteString(compact(found.work)))]
+    if refused := refusals(found):
+        return found, refused
+    return found, [alone(script(tool), compact(found.work))]
+
+
+def alone(text: str, told: str) -> LiveCommand:
+    """A command that runs a Python script while no other one of ours works on the host."""
+    return LiveCommand(_ALONE, "python3 -c", QuoteString(text), QuoteString(told), _NOT_ALONE)
 
 
 @converging
