@@ -45,8 +45,15 @@ def _service(instance: Instance) -> Service:
         unit=unit,
         drop_in=_drop_in(instance, environment),
         environment=environment,
-        preload=tuple(map(tagged, instance.models)) if instance.settings.keep_alive == "forever" else (),
+        preload=_preload(instance),
     )
+
+
+def _preload(instance: Instance) -> tuple[str, ...]:
+    """What stays in memory: all of its models, or none where there is not room for all: they then take turns."""
+    room = instance.settings.max_loaded_models or len(instance.models)
+    stay = instance.settings.keep_alive == "forever" and room >= len(instance.models)
+    return tuple(map(tagged, instance.models)) if stay else ()
 
 
 def _drop_in(instance: Instance, environment: dict[str, str]) -> str:

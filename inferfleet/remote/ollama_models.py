@@ -1,12 +1,14 @@
 """Bring the declared models into the store, remove what we brought and nobody declares, load what must stay loaded.
 
-Told {"user", "models_dir", "record", "addresses", "bring", "known", "broken", "remove", "forget", "load"}. The record
-says which names we brought (written before the work, so that a killed run still knows) and which blobs were whole.
+Told {"models_dir", "record", "addresses", "bring", "known", "checked", "broken", "remove", "forget", "load", "stay"}.
+The record says which names we brought (written before the work, so that a killed run still knows) and which blobs were
+whole.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import http.client
 import json
@@ -19,65 +21,7 @@ import urllib.error
 import urllib.request
 from typing import Any, BinaryIO
 
-PULL_STALL_S = 300
-# This host itself is never asked through a proxy, whatever the environment says.
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-BROKEN_OFF = (OSError, ValueError, http.client.HTTPException)
-
-
-class Failed(Exception):
-    """One line for the user."""
-
-
-def say(text: str) -> None:
-    """One line for the user, at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def call(address: str, path: str, body: Any = None, method: str | None = None, timeout: int = PULL_STALL_S) -> Any:
-    """The open answer of Ollama's API; its own words where it refuses."""
-    data = body if body is None or isinstance(body, bytes) or hasattr(body, "read") else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://{address}{path}", data=data, method=method)
-    if hasattr(body, "read"):
-        request.add_header("Content-Length", str(os.fstat(body.fileno()).st_size))
-    try:
-        return _DIRECT.open(request, timeout=timeout)
-    except urllib.error.HTTPError as error:
-        text = error.read().decode("utf-8", "replace")
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            text = str(json.loads(text)["error"])
-        raise Failed(f"{path} {error.code}: {text.strip()}") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise Failed(f"{path} at {address}: {getattr(error, 'reason', error)!s}") from error
-
-
-def ask(address: str, path: str, body: Any = None, method: str | None = None) -> Any:
-    """The whole answer of Ollama's API."""
-    try:
-        with call(address, path, body, method) as answer:
-            return json.load(answer)
-    except BROKEN_OFF as error:
-        raise Failed(f"{path} at {address}: broke off: {error}") from error
-
-
-def follow(address: str, path: str, body: dict[str, Any], name: str) -> None:
-    """Run a streaming request to its end. Only a last line `success` counts: the status is 200 whatever happens."""
-    shown, last = 0.0, ""
-    try:
-        with call(address, path, body) as answer:
-            for line in answer:
-                event = json.loads(line)
-                if "error" in event:
-                    raise Failed(f"{name}: {event['error']}")
-                last = event.get("status", "")
-                if event.get("total") and time.time() - shown > 3:
-                    shown = time.time()
-                    say(f"{name}: {last}, {event.get('completed', 0) // 10**6} of {event['total'] // 10**6} MB")
-    except BROKEN_OFF as error:
-        raise Failed(f"{name}: broke off while {last or 'starting'}: {error}") from error
-    if last != "success":
-        raise Failed(f"{name}: ended with {last!r} instead of success")
+from inferfleet.remote.ollama_api import PATIENCE_S, Failed, ask, call, follow, say
 
 
 def manifest_path(models_dir: str, name: str) -> str:
@@ -94,6 +38,15 @@ def blob_path(models_dir: str, digest: str) -> str:
     return f"{models_dir}/blobs/{digest.replace(':', '-')}"
 
 
+def manifest_digest(models_dir: str, name: str) -> str | None:
+    """The digest of the manifest file, whatever it holds; None where there is none."""
+    try:
+        with open(manifest_path(models_dir, name), "rb") as file:
+            return "sha256:" + hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return None
+
+
 def digests(models_dir: str, name: str) -> tuple[str, list[dict[str, Any]]]:
     """The digest of the manifest file, and its layers."""
     with open(manifest_path(models_dir, name), "rb") as file:
@@ -105,19 +58,31 @@ def digests(models_dir: str, name: str) -> tuple[str, list[dict[str, Any]]]:
         raise Failed(f"{name}: its manifest in the store is unreadable; is the disk sound?") from error
 
 
-def pull(address: str, order: dict[str, Any]) -> None:
+def weights(layers: list[dict[str, Any]]) -> list[str]:
+    """The digests of those layers that are weights."""
+    return [x["digest"] for x in layers if x["mediaType"] == "application/vnd.ollama.image.model"]
+
+
+def source_of(order: dict[str, Any]) -> str:
+    """The name that is pulled: the mirror's own where there is one."""
+    origin, host = order["origin"], re.sub("^https?://", "", order["mirror"] or "")
+    return "/".join([*([host] if host else []), *(["library"] if host and "/" not in origin else []), origin])
+
+
+def passes(models_dir: str, order: dict[str, Any]) -> bool:
+    """Whether a mirror's name is in the store for the time of the pull only: one that is there before is a user's."""
+    return bool(order["mirror"]) and not os.path.exists(manifest_path(models_dir, source_of(order)))
+
+
+def pull(models_dir: str, address: str, order: dict[str, Any]) -> None:
     """From a mirror the model comes under the mirror's name and is then renamed, byte for byte."""
-    origin, mirror = order["origin"], order["mirror"]
-    source = origin
-    if mirror:
-        host = re.sub("^https?://", "", mirror)
-        source = "/".join([host, *(["library"] if "/" not in origin else []), origin])
-    body = {"model": source, "insecure": bool(mirror and mirror.startswith("http:"))}
+    source, passing = source_of(order), passes(models_dir, order)
+    body = {"model": source, "insecure": (order["mirror"] or "").startswith("http:")}
     follow(address, "/api/pull", body, order["name"])
     if source != order["name"]:
         call(address, "/api/copy", {"source": source, "destination": order["name"]}).close()
-        if mirror:
-            call(address, "/api/delete", {"model": source}, "DELETE").close()
+    if passing:
+        call(address, "/api/delete", {"model": source}, "DELETE").close()
 
 
 def sha256_of(file: BinaryIO) -> str:
@@ -170,7 +135,7 @@ def upload(work: dict[str, Any], address: str, order: dict[str, Any], digest: st
         found = sha256_of(file)
         if found != order["sha256"]:
             raise Failed(f"{order['origin']} has SHA-256 {found}, declared is {order['sha256']}; it was not used")
-        call(address, f"/api/blobs/{digest}", file, "POST").close()
+        call(address, f"/api/blobs/{digest}", file, "POST", PATIENCE_S).close()
 
 
 def create(address: str, order: dict[str, Any], made_from: dict[str, Any]) -> None:
@@ -181,15 +146,17 @@ def create(address: str, order: dict[str, Any], made_from: dict[str, Any]) -> No
 def bring(work: dict[str, Any], address: str, order: dict[str, Any]) -> str:
     """The model is in the store as declared; its manifest's digest."""
     say(f"{order['name']}: fetching from {order['mirror'] or order['origin']}")
+    before = manifest_digest(work["models_dir"], order["name"])
     if order["how"] == "pull":
-        pull(address, order)
+        pull(work["models_dir"], address, order)
     elif order["how"] == "file":
         from_file(work, address, order)
     else:
         create(address, order, {"from": order["origin"]})
     manifest, layers = digests(work["models_dir"], order["name"])
-    weights = [x["digest"] for x in layers if x["mediaType"] == "application/vnd.ollama.image.model"]
-    if order["pin"] and order["pin"] not in [manifest, *weights]:
+    if order["pin"] and order["pin"] not in [manifest, *weights(layers)]:
+        if manifest == before:
+            raise Failed(f"{order['name']} is {manifest}, pinned to {order['pin']}; it was left as it was")
         call(address, "/api/delete", {"model": order["name"]}, "DELETE").close()
         raise Failed(f"{order['name']} is {manifest}, pinned to {order['pin']}; it was removed again")
     return manifest
@@ -223,18 +190,31 @@ def fingerprint(path: str) -> list[int]:
 
 def check_blobs(work: dict[str, Any], record: dict[str, Any]) -> None:
     """Hash what was not hashed before, so that later runs need only look at size and times."""
-    checked = {}
+    known, checked = {**record["blobs"], **work["checked"]}, {}
     for name in work["known"]:
         for layer in digests(work["models_dir"], name)[1]:
             digest = layer["digest"]
             path = blob_path(work["models_dir"], digest)
             now = fingerprint(path)
-            if record["blobs"].get(digest) != now:
+            if known.get(digest) != now:
                 with open(path, "rb") as file:
                     if f"sha256:{sha256_of(file)}" != digest:
                         raise Failed(f"{name}: {digest} is corrupt after it was fetched; is the disk sound?")
             checked[digest] = now
+    drop_orphans(work["models_dir"], set(record["blobs"]) - set(checked))
     record["blobs"] = checked
+
+
+def drop_orphans(models_dir: str, digests: set[str]) -> None:
+    """Of these blobs, no manifest's are removed: with OLLAMA_NOPRUNE a replaced model's weights would stay for ever."""
+    used = ""
+    for path in glob.glob(f"{models_dir}/manifests/*/*/*/*"):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            used += file.read()
+    for digest in digests:
+        if digest not in used:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(blob_path(models_dir, digest))
 
 
 def unload(work: dict[str, Any], name: str) -> None:
@@ -250,10 +230,21 @@ def load(address: str, name: str) -> None:
     started = time.time()
     can = ask(address, "/api/show", {"model": name}).get("capabilities", [])
     if "embedding" in can and "completion" not in can:
-        ask(address, "/api/embed", {"model": name, "input": "", "keep_alive": -1})
+        ask(address, "/api/embed", {"model": name, "input": "", "keep_alive": -1}, PATIENCE_S)
     else:
-        ask(address, "/api/generate", {"model": name, "keep_alive": -1, "stream": False})
+        ask(address, "/api/generate", {"model": name, "keep_alive": -1, "stream": False}, PATIENCE_S)
     say(f"{name} is in memory at {address} after {time.time() - started:.1f} s")
+
+
+def all_stay(work: dict[str, Any]) -> None:
+    """What was loaded has not driven out what must stay, too: each run would load one and drive out the other."""
+    for service, names in work["stay"].items():
+        there = [model["name"] for model in ask(work["addresses"][service], "/api/ps")["models"]]
+        held = [weights(digests(work["models_dir"], n)[1]) for n in there if manifest_digest(work["models_dir"], n)]
+        for name in names:
+            if name not in there and weights(digests(work["models_dir"], name)[1]) not in held:
+                do = "lower `context` or `parallel`, place fewer models on it, or set `max_loaded_models`"
+                raise Failed(f"{name} left the memory of {service} when others came: they do not fit together; {do}")
 
 
 def bring_all(work: dict[str, Any], record: dict[str, Any], puller: str) -> None:
@@ -262,11 +253,16 @@ def bring_all(work: dict[str, Any], record: dict[str, Any], puller: str) -> None
         if order["ours"]:
             entry = record["models"].setdefault(order["name"], {"recipe": None, "manifest": None, "ours": True})
             entry["recipe"] = None
+        if passes(work["models_dir"], order):
+            record["models"][source_of(order)] = {"recipe": None, "manifest": None, "ours": True}
     write_record(work["record"], record)
     for digest in work["broken"]:
         os.remove(blob_path(work["models_dir"], digest))
     for order in work["bring"]:
+        passing = passes(work["models_dir"], order)
         manifest = bring(work, puller, order)
+        if passing:
+            record["models"].pop(source_of(order), None)
         unload(work, order["name"])
         record["models"][order["name"]] = {"recipe": order["recipe"], "manifest": manifest, "ours": order["ours"]}
         write_record(work["record"], record)
@@ -289,6 +285,7 @@ def main(work: dict[str, Any]) -> None:
     for service, names in work["load"].items():
         for name in names:
             load(addresses[service], name)
+    all_stay(work)
 
 
 if __name__ == "__main__":
