@@ -30,7 +30,8 @@ def read_inventory(path: str) -> dict[str, HostData]:
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
         raise FleetError(f"{path}: cannot be read: {last[0]}", "try `pyinfra PATH debug-inventory`")
-    hosts: dict[str, HostData] = json.loads(done.stdout)
+    # An inventory is a program, and may have printed something before.
+    hosts: dict[str, HostData] = json.loads(done.stdout.splitlines()[-1])
     return hosts
 
 

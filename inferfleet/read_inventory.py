@@ -24,7 +24,8 @@ def main(path: str) -> None:
     state.cwd = os.getcwd()
     with ctx_state.use(state), ctx_config.use(Config()):
         inventory = make_inventory(path, cwd=state.cwd)
-        json.dump({host.name: host.data.dict() for host in inventory}, sys.stdout, default=repr)
+        hosts = {host.name: host.data.dict() for host in inventory}
+        sys.stdout.write("\n" + json.dumps(hosts, default=repr) + "\n")
 
 
 if __name__ == "__main__":

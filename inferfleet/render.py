@@ -5,7 +5,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+
+from inferfleet.errors import FleetError
 
 _PACKAGE = Path(str(files("inferfleet")))
 # A wheel carries the starter project as data; in a clone it stands beside the library.
@@ -24,9 +26,14 @@ def render(template: str, **values: Any) -> str:
     A template of that name in the working directory's `templates/` wins over the shipped one.
 
     Raises:
-        jinja2.TemplateError: a template is missing or uses a value it was not given.
+        FleetError: the template is missing, cannot be read, or uses a value it was not given.
     """
-    return _environment(Path.cwd() / "templates").get_template(template).render(**values)
+    try:
+        return _environment(Path.cwd() / "templates").get_template(template).render(**values)
+    except TemplateError as error:
+        where = f"templates/{template}" + (f":{error.lineno}" if isinstance(error, TemplateSyntaxError) else "")
+        todo = "mend your copy, or remove it: the one of this version of inferfleet is then used"
+        raise FleetError(f"{where}: {' '.join(str(error).split())}", todo) from error
 
 
 @cache

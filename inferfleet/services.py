@@ -43,7 +43,7 @@ def _service(instance: Instance) -> Service:
         unit=unit,
         drop_in=_drop_in(instance, environment),
         environment=environment,
-        preload=tuple(map(tagged, instance.models)) if instance.settings.keep_alive == "forever" else (),
+        preload=_preload(instance),
     )
 
 
@@ -51,6 +51,13 @@ def _digest(version: str, *texts: str) -> str:
     """Of what systemd reads: another word in a comment restarts nothing."""
     lines = (line for text in texts for line in text.splitlines() if line and not line.startswith("#"))
     return hashlib.sha256("\n".join((version, *lines)).encode()).hexdigest()[:16]
+
+
+def _preload(instance: Instance) -> tuple[str, ...]:
+    """What stays in memory: all of its models, or none where there is not room for all: they then take turns."""
+    room = instance.settings.max_loaded_models >= len(instance.models)
+    stay = instance.settings.keep_alive == "forever" and room
+    return tuple(map(tagged, instance.models)) if stay else ()
 
 
 def _drop_in(instance: Instance, environment: dict[str, str]) -> str:

@@ -17,7 +17,7 @@ MAY = {
     "placed": {"spec"},
     "engines": {"spec", "placed"},
     "plan": {"errors", "spec", "placed", "engines"},
-    "render": set(),
+    "render": {"errors"},
     "services": {"spec", "placed", "engines", "plan", "render"},
     "changes": {"placed", "engines"},
     "remote": set(),

@@ -4,7 +4,6 @@ from typing import Any
 
 from inferfleet.changes.base import Changes, Effect
 from inferfleet.changes.services import services
-from inferfleet.engines import ollama
 from inferfleet.engines.ollama_host import RECORD, OllamaHost
 from inferfleet.engines.ollama_store import Entry
 
@@ -77,16 +76,17 @@ def _work(
     broken = {d: how for name in bring if found.get(name) for d, how in found[name]["broken"].items()}
     recorded = state.get("record", {}).get("models", {})
     return {
-        "user": ollama.USER,
         "models_dir": declared.models_dir,
         "record": RECORD,
         "addresses": {service.name: service.address for service in declared.services},
         "bring": [_order(entry, found, recorded) for entry in declared.store if entry.name in bring],
         "known": [entry.name for entry in declared.store],
+        "checked": {d: now for model in found.values() for d, now in (model or {"new": {}})["new"].items()},
         "broken": sorted(d for d, how in broken.items() if how == "corrupt" and d.startswith("sha256:")),
         "remove": [name for name in gone if name in found],
         "forget": [name for name in gone if name not in found],
         "load": {service: names for service, names in load.items() if names},
+        "stay": {service.name: list(service.preload) for service in declared.services if load[service.name]},
     }
 
 

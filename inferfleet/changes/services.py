@@ -7,11 +7,19 @@ from inferfleet.engines import ollama
 from inferfleet.engines.ollama_host import MARK, UNIT_DIR, OllamaHost, Service
 
 _ROOT_FILE = {"owner": "root", "mode": "644"}
+_TAKEN = "{}.service is another program's; give the instance another `name`"
 
 
 def services(declared: OllamaHost, state: dict[str, Any]) -> Changes:
-    """Each instance's unit is as declared, enabled, and runs what is declared; units of ours beyond them are gone."""
+    """Each instance's unit is as declared, enabled, and runs what is declared; units of ours beyond them are gone.
+
+    A host where a name would take over the unit of another program is refused.
+    """
     stranger = state.get("stranger")
+    if refused := [
+        Effect("refuse", "this host", _TAKEN.format(s.name)) for s in declared.services if _is_taken(s, state)
+    ]:
+        return Changes(tuple(refused), {"restart": []})
     effects: list[Effect] = []
     files: list[FileChange] = []
     restart: list[str] = []
@@ -25,13 +33,22 @@ def services(declared: OllamaHost, state: dict[str, Any]) -> Changes:
         files += changed
         effects += [Effect("write", change.path, _why_written(change)) for change in changed]
         effects += _enablement(service, found)
-        if reason := _why_restart(declared.version, service, found, state.get("version", {}).get(service.name)):
+        root = state.get("release", {}).get("root", ollama.ROOT)
+        reason = _why_restart(f"{root}/{declared.version}", service, found, state.get("version", {}).get(service.name))
+        if reason or (service.unit_path in links and found.get("link") != stranger):
+            reason = reason or f"runs under a unit of its own, {stranger} is to be that"
             restart.append(service.name)
             running = found.get("active") == "active"
             effects.append(Effect("restart" if running else "start", service.name, reason, interrupts=running))
     gone = [name for name in state.get("ours", []) if name not in [s.name for s in declared.services]]
     effects += [Effect("remove", name, "is no longer declared", interrupts=True) for name in gone]
     return Changes(tuple(effects), _work(declared, links, restart, gone, stranger), tuple(files))
+
+
+def _is_taken(service: Service, state: dict[str, Any]) -> bool:
+    """Whether the unit is neither ours nor an Ollama that is taken over (it then carries our drop-in, or its name)."""
+    found = state.get("units", {}).get(service.name, {})
+    return bool(found.get("foreign")) and found.get("drop_in") is None and service.name != "ollama"
 
 
 def _files(service: Service, found: dict[str, Any], takes_over: bool, stranger: str | None) -> list[FileChange]:
@@ -63,12 +80,20 @@ def _enablement(service: Service, found: dict[str, Any]) -> list[Effect]:
     return []
 
 
-def _why_restart(version: str, service: Service, found: dict[str, Any], answers: str | None) -> str:
-    """Why the process must be started anew; empty when the running one is the declared one."""
+def _why_restart(release: str, service: Service, found: dict[str, Any], answers: str | None) -> str:
+    """Why the process must be started anew; empty when the running one is the declared one.
+
+    Args:
+        release: the release's directory with no link in it, as the kernel says it.
+        service: what must run.
+        found: what is known of its unit.
+        answers: the version that its API says.
+    """
+    version = release.rpartition("/")[2]
     if found.get("active") != "active":
         return f"is {found.get('active') or 'missing'}"
     running = found.get("executable") or ""
-    if running != f"{ollama.ROOT}/{version}/bin/ollama":
+    if running != f"{release}/bin/ollama":
         return f"runs {running or 'an unknown program'}, declared is {version}"
     for name, value in service.environment.items():
         got = found["environment"].get(name)
@@ -91,6 +116,7 @@ def _work(
         "enable": [s.name for s in own] + (["ollama"] if stranger and declared.services else []),
         "names": [s.name for s in declared.services],
         "restart": [[s.name, s.address] for s in declared.services if s.name in restart],
+        "environment": {s.name: s.environment for s in declared.services if s.name in restart},
         "remove": gone,
         "version": declared.version,
     }

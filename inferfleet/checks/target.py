@@ -79,6 +79,7 @@ def _address(name: str, data: dict[str, Any]) -> tuple[str]:
         return ("local://",)
     user, port = data.get("ssh_user"), data.get("ssh_port")
     host = data.get("ssh_hostname") or name
+    host = f"[{host}]" if ":" in host else host
     return (f"ssh://{f'{user}@' if user else ''}{host}{f':{port}' if port else ''}",)
 
 

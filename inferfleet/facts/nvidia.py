@@ -8,9 +8,11 @@ from pyinfra.api.exceptions import FactProcessError
 
 _FIELDS = ("index", "uuid", "name", "driver_version", "memory.total")
 
+_HANGS_S = 60  # a driver that lost a card can hang its callers; eight cards without persistence take 20 s
+
 
 class NvidiaCard(TypedDict):
-    """One card as the driver shows it; `memory_mib` is all of its memory, if it says so."""
+    """One card as the driver shows it; `memory_mib` is what it says it has in all, None where it shares the host's."""
 
     index: int
     uuid: str
@@ -28,7 +30,7 @@ class NvidiaCards(FactBase[list[NvidiaCard] | None]):
     def command(self) -> str:
         """One query; without a driver it says nothing."""
         query = f"--query-gpu={','.join(_FIELDS)} --format=csv,noheader,nounits"
-        return f"command -v nvidia-smi >/dev/null && nvidia-smi {query} 2>/dev/null || true"
+        return f"command -v nvidia-smi >/dev/null && timeout -k 5 {_HANGS_S} nvidia-smi {query} 2>/dev/null || true"
 
     def process(self, output: Iterable[str]) -> list[NvidiaCard] | None:
         """The rows as cards; a FactProcessError, which fails this host alone, where one cannot be read."""
@@ -40,10 +42,6 @@ class NvidiaCards(FactBase[list[NvidiaCard] | None]):
 
 
 def _card(index: str, uuid: str, name: str, driver: str, memory: str) -> NvidiaCard:
-    return {
-        "index": int(index),
-        "uuid": uuid,
-        "name": name,
-        "driver": driver,
-        "memory_mib": int(memory) if memory.isdigit() else None,
-    }
+    # A GB10 or a Jetson has no memory of its own: `[N/A]` or `[Not Supported]`.
+    own = None if memory.startswith("[N") else int(memory)
+    return {"index": int(index), "uuid": uuid, "name": name, "driver": driver, "memory_mib": own}

@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any, ParamSpec, cast
 from weakref import WeakKeyDictionary
 
-from pyinfra.api import StringCommand, operation
+from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_state
@@ -47,6 +47,12 @@ def converging(decide: Decide[P]) -> Callable[P, Any]:
     made = operation()(act)
     made.decides = inspect.unwrap(decide)  # type: ignore[attr-defined]
     return cast(Callable[P, Any], made)
+
+
+def refusals(changes: Changes) -> list[StringCommand]:
+    """Commands that fail this host alone with the reasons for which it is refused; none where it is not."""
+    lines = [f"{ctx_host.get().name}: {effect.why}" for effect in changes.effects if effect.kind == "refuse"]
+    return [StringCommand("echo", QuoteString(line), ">&2; exit 1") for line in lines]
 
 
 def effects(state: State) -> Announced:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from pyinfra.context import host
 
 from inferfleet import changes
 from inferfleet.changes import Changes
 from inferfleet.facts.nvidia import NvidiaCards
-from inferfleet.operations.effects import converging
+from inferfleet.operations.effects import converging, refusals
 from inferfleet.placed import PlacedGpu
 
 
@@ -18,5 +18,4 @@ def cards(declared: Sequence[PlacedGpu]) -> tuple[Changes, list[StringCommand]]:
     if all(gpu.backend != "cuda" for gpu in declared):
         return Changes(), []
     found = changes.cards(declared, host.get_fact(NvidiaCards))
-    refused = [f"{host.name}: {effect.why}" for effect in found.effects]
-    return found, [StringCommand("echo", QuoteString(line), ">&2; exit 1") for line in refused]
+    return found, refusals(found)

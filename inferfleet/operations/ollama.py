@@ -10,7 +10,7 @@ from inferfleet import changes
 from inferfleet.changes import Changes
 from inferfleet.engines.ollama_host import OllamaHost
 from inferfleet.facts.ollama import OllamaState
-from inferfleet.operations.effects import converging
+from inferfleet.operations.effects import converging, refusals
 from inferfleet.operations.live import alone
 from inferfleet.remote import compact, script
 
@@ -21,6 +21,8 @@ def _decide(compare: Callable[[OllamaHost, dict[str, Any]], Changes], declared: 
     found = compare(declared, host.get_fact(OllamaState, compact(declared.question)))
     if not found.effects:
         return found, []
+    if refused := refusals(found):
+        return found, refused
     return found, [alone("python3 -c", QuoteString(script(tool)), QuoteString(compact(found.work)))]
 
 

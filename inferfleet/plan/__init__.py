@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from inferfleet.errors import SpecError
 from inferfleet.placed import Instance, PlacedModel
-from inferfleet.plan.place import crowded, instances_of, placed_models
+from inferfleet.plan.place import instances_of, placed_models
 from inferfleet.plan.types import FleetPlan, NodePlan
 from inferfleet.spec import Fleet, Model, tagged
 
@@ -20,7 +20,6 @@ def make_plan(fleet: Fleet) -> FleetPlan:
     mistakes: list[str] = []
     bare = {node.name: instances_of(node, mistakes) for node in fleet.nodes}
     placed = placed_models(bare, fleet.models, mistakes)
-    mistakes += [line for instances in placed.values() for line in crowded(instances)]
     if mistakes:
         raise SpecError(mistakes)
     specs = dict(fleet.models)

@@ -89,16 +89,6 @@ def placed_models(
     return {node: tuple(placed[node, instance.name] for instance in instances) for node, instances in nodes.items()}
 
 
-def crowded(instances: Iterable[Instance]) -> list[str]:
-    """A line for each instance that must keep more models in memory than it may."""
-    return [
-        f"{i.node}: {i.name} must keep {len(i.models)} models in memory and may hold {i.settings.max_loaded_models}; "
-        f"raise `max_loaded_models`, or lower the `replicas` of some models"
-        for i in instances
-        if i.settings.keep_alive == "forever" and len(i.models) > i.settings.max_loaded_models
-    ]
-
-
 def _choose(able: list[Instance], wanted: int) -> list[Instance]:
     chosen: list[Instance] = []
     left, on_node = list(able), Counter[str]()

@@ -43,12 +43,22 @@ def give(path: str, entry: pwd.struct_passwd) -> None:
     os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
 
 
+def refuse_link(path: str, entry: pwd.struct_passwd) -> None:
+    """A link to somebody else's directory is not followed: the service's user could make one to /etc."""
+    real = os.path.realpath(path)
+    if os.path.islink(path) and os.stat(path).st_uid != entry.pw_uid:
+        ask = f"declare {real} itself, or give it away with `chown {entry.pw_name}: {real}`"
+        sys.exit(f"ollama account: {path} is a link to {real}, which belongs to another user; {ask}")
+
+
 def main(work: dict[str, Any]) -> None:
     """Bring it about; what is so already stays as it is."""
+    os.umask(0o022)  # a hardened host's 077 would shut the service's user out of what root makes
     make_user(work["user"], work["home"])
     entry = pwd.getpwnam(work["user"])
     for path in (work["home"], work["models_dir"]):
         os.makedirs(path, mode=0o755, exist_ok=True)
+        refuse_link(path, entry)
         give(path, entry)
         os.chmod(path, os.stat(path).st_mode & 0o777 | 0o755)
     parent = os.path.dirname(work["models_dir"])

@@ -12,8 +12,10 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-# How long it may say nothing: it converts and loads models of hundreds of gigabytes without a word.
-SILENCE_S = 3600
+ANSWER_S = 300
+# Ollama is silent while it hashes or loads a model, for an hour where 400 GB lie on a slow disk; and it gives up a load
+# when its client does. What stalls it ends itself (OLLAMA_LOAD_TIMEOUT; a part of a download after 30 s).
+PATIENCE_S = 4 * 3600
 # This host itself is never asked through a proxy, whatever the environment says.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 BROKEN_OFF = (OSError, ValueError, http.client.HTTPException)
@@ -29,7 +31,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def call(address: str, path: str, body: Any = None, method: str | None = None, timeout: int = SILENCE_S) -> Any:
+def call(address: str, path: str, body: Any = None, method: str | None = None, timeout: int = ANSWER_S) -> Any:
     """The open answer of Ollama's API; its own words where it refuses."""
     data = body if body is None or isinstance(body, bytes) or hasattr(body, "read") else json.dumps(body).encode()
     request = urllib.request.Request(f"http://{address}{path}", data=data, method=method)
@@ -46,10 +48,10 @@ def call(address: str, path: str, body: Any = None, method: str | None = None, t
         raise Failed(f"{path} at {address}: {getattr(error, 'reason', error)!s}") from error
 
 
-def ask(address: str, path: str, body: Any = None, method: str | None = None) -> Any:
+def ask(address: str, path: str, body: Any = None, timeout: int = ANSWER_S) -> Any:
     """The whole answer of Ollama's API."""
     try:
-        with call(address, path, body, method) as answer:
+        with call(address, path, body, timeout=timeout) as answer:
             return json.load(answer)
     except BROKEN_OFF as error:
         raise Failed(f"{path} at {address}: broke off: {error}") from error
@@ -59,7 +61,7 @@ def follow(address: str, path: str, body: dict[str, Any], name: str) -> None:
     """Run a streaming request to its end. Only a last line `success` counts: the status is 200 whatever happens."""
     shown, last = 0.0, ""
     try:
-        with call(address, path, body) as answer:
+        with call(address, path, body, timeout=PATIENCE_S) as answer:
             for line in answer:
                 event = json.loads(line)
                 if "error" in event:

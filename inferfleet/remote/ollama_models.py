@@ -1,12 +1,14 @@
 """Bring the declared models into the store, remove what we brought and nobody declares, load what must stay loaded.
 
-Told {"user", "models_dir", "record", "addresses", "bring", "known", "broken", "remove", "forget", "load"}. The record
-says which names we brought (written before the work, so that a killed run still knows) and which blobs were whole.
+Told {"models_dir", "record", "addresses", "bring", "known", "checked", "broken", "remove", "forget", "load", "stay"}.
+The record says which names we brought (written before the work, so that a killed run still knows) and which blobs were
+whole.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import glob
 import http.client
 import json
 import os
@@ -17,56 +19,30 @@ import urllib.error
 import urllib.request
 from typing import Any, BinaryIO
 
-from inferfleet.remote.ollama_api import Failed, ask, call, follow, say
+from inferfleet.remote.ollama_api import PATIENCE_S, Failed, ask, call, follow, say
+from inferfleet.remote.ollama_store import blob_path, digests, fingerprint, manifest_digest, sha256_of, weights
 
 
-def manifest_path(models_dir: str, name: str) -> str:
-    """Where the store keeps the manifest of a full name."""
-    model, _, tag = name.rpartition(":")
-    parts = model.split("/")
-    if len(parts) < 3:
-        parts = ["registry.ollama.ai", "library"][: 3 - len(parts)] + parts
-    return "/".join([models_dir, "manifests", *parts, tag])
+def source_of(order: dict[str, Any]) -> str:
+    """The name that is pulled: the mirror's own where there is one."""
+    origin, host = order["origin"], re.sub("^https?://", "", order["mirror"] or "")
+    return "/".join([*([host] if host else []), *(["library"] if host and "/" not in origin else []), origin])
 
 
-def blob_path(models_dir: str, digest: str) -> str:
-    """Where the store keeps a blob."""
-    return f"{models_dir}/blobs/{digest.replace(':', '-')}"
+def passes(models_dir: str, order: dict[str, Any]) -> bool:
+    """Whether a mirror's name is in the store for the time of the pull only: one that is there before is a user's."""
+    return bool(order["mirror"]) and manifest_digest(models_dir, source_of(order)) is None
 
 
-def digests(models_dir: str, name: str) -> tuple[str, list[dict[str, Any]]]:
-    """The digest of the manifest file, and its layers."""
-    with open(manifest_path(models_dir, name), "rb") as file:
-        raw = file.read()
-    try:
-        manifest = json.loads(raw)
-        return "sha256:" + hashlib.sha256(raw).hexdigest(), [*manifest["layers"], manifest["config"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise Failed(f"{name}: its manifest in the store is unreadable; is the disk sound?") from error
-
-
-def pull(address: str, order: dict[str, Any]) -> None:
+def pull(models_dir: str, address: str, order: dict[str, Any]) -> None:
     """From a mirror the model comes under the mirror's name and is then renamed, byte for byte."""
-    origin, mirror = order["origin"], order["mirror"]
-    source = origin
-    if mirror:
-        host = re.sub("^https?://", "", mirror)
-        source = "/".join([host, *(["library"] if "/" not in origin else []), origin])
-    body = {"model": source, "insecure": bool(mirror and mirror.startswith("http:"))}
+    source, passing = source_of(order), passes(models_dir, order)
+    body = {"model": source, "insecure": (order["mirror"] or "").startswith("http:")}
     follow(address, "/api/pull", body, order["name"])
     if source != order["name"]:
         call(address, "/api/copy", {"source": source, "destination": order["name"]}).close()
-        if mirror:
-            call(address, "/api/delete", {"model": source}, "DELETE").close()
-
-
-def sha256_of(file: BinaryIO) -> str:
-    """The digest of an open file, which stands at its beginning again afterwards."""
-    digest = hashlib.sha256()
-    for block in iter(lambda: file.read(1 << 20), b""):
-        digest.update(block)
-    file.seek(0)
-    return digest.hexdigest()
+    if passing:
+        call(address, "/api/delete", {"model": source}, "DELETE").close()
 
 
 def open_gguf(work: dict[str, Any], order: dict[str, Any]) -> BinaryIO:
@@ -120,7 +96,7 @@ def upload(work: dict[str, Any], address: str, order: dict[str, Any], digest: st
         found = sha256_of(file)
         if found != order["sha256"]:
             raise Failed(f"{order['origin']} has SHA-256 {found}, declared is {order['sha256']}; it was not used")
-        call(address, f"/api/blobs/{digest}", file, "POST").close()
+        call(address, f"/api/blobs/{digest}", file, "POST", PATIENCE_S).close()
 
 
 def create(address: str, order: dict[str, Any], made_from: dict[str, Any]) -> None:
@@ -131,15 +107,17 @@ def create(address: str, order: dict[str, Any], made_from: dict[str, Any]) -> No
 def bring(work: dict[str, Any], address: str, order: dict[str, Any]) -> str:
     """The model is in the store as declared; its manifest's digest."""
     say(f"{order['name']}: fetching from {order['mirror'] or order['origin']}")
+    before = manifest_digest(work["models_dir"], order["name"])
     if order["how"] == "pull":
-        pull(address, order)
+        pull(work["models_dir"], address, order)
     elif order["how"] == "file":
         from_file(work, address, order)
     else:
         create(address, order, {"from": order["origin"]})
     manifest, layers = digests(work["models_dir"], order["name"])
-    weights = [x["digest"] for x in layers if x["mediaType"] == "application/vnd.ollama.image.model"]
-    if order["pin"] and order["pin"] not in [manifest, *weights]:
+    if order["pin"] and order["pin"] not in [manifest, *weights(layers)]:
+        if manifest == before:
+            raise Failed(f"{order['name']} is {manifest}, pinned to {order['pin']}; it was left as it was")
         call(address, "/api/delete", {"model": order["name"]}, "DELETE").close()
         raise Failed(f"{order['name']} is {manifest}, pinned to {order['pin']}; it was removed again")
     return manifest
@@ -165,26 +143,33 @@ def write_record(path: str, record: dict[str, Any]) -> None:
     os.replace(path + ".partial", path)
 
 
-def fingerprint(path: str) -> list[int]:
-    """As `ollama_state.py` takes it."""
-    status = os.stat(path)
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-
-
 def check_blobs(work: dict[str, Any], record: dict[str, Any], names: list[str]) -> None:
     """Hash what was not hashed before, so that later runs need only look at size and times."""
-    checked = {}
+    known, checked = {**record["blobs"], **work["checked"]}, {}
     for name in names:
         for layer in digests(work["models_dir"], name)[1]:
             digest = layer["digest"]
             path = blob_path(work["models_dir"], digest)
             now = fingerprint(path)
-            if record["blobs"].get(digest) != now:
+            if known.get(digest) != now:
                 with open(path, "rb") as file:
                     if f"sha256:{sha256_of(file)}" != digest:
                         raise Failed(f"{name}: {digest} is corrupt after it was fetched; is the disk sound?")
             checked[digest] = now
+    drop_orphans(work["models_dir"], set(record["blobs"]) - set(checked))
     record["blobs"] = checked
+
+
+def drop_orphans(models_dir: str, digests: set[str]) -> None:
+    """Of these blobs, no manifest's are removed: with OLLAMA_NOPRUNE a replaced model's weights would stay for ever."""
+    used = ""
+    for path in glob.glob(f"{models_dir}/manifests/*/*/*/*"):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            used += file.read()
+    for digest in digests:
+        if digest not in used:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(blob_path(models_dir, digest))
 
 
 def unload(work: dict[str, Any], name: str) -> None:
@@ -200,10 +185,21 @@ def load(address: str, name: str) -> None:
     started = time.time()
     can = ask(address, "/api/show", {"model": name}).get("capabilities", [])
     if "embedding" in can and "completion" not in can:
-        ask(address, "/api/embed", {"model": name, "input": "", "keep_alive": -1})
+        ask(address, "/api/embed", {"model": name, "input": "", "keep_alive": -1}, PATIENCE_S)
     else:
-        ask(address, "/api/generate", {"model": name, "keep_alive": -1, "stream": False})
+        ask(address, "/api/generate", {"model": name, "keep_alive": -1, "stream": False}, PATIENCE_S)
     say(f"{name} is in memory at {address} after {time.time() - started:.1f} s")
+
+
+def all_stay(work: dict[str, Any], failures: dict[str, str]) -> None:
+    """What was loaded has not driven out what must stay, too: each run would load one and drive out the other."""
+    for service, names in work["stay"].items():
+        there = [model["name"] for model in ask(work["addresses"][service], "/api/ps")["models"]]
+        held = [weights(digests(work["models_dir"], n)[1]) for n in there if manifest_digest(work["models_dir"], n)]
+        for name in (name for name in names if name not in failures):
+            if name not in there and weights(digests(work["models_dir"], name)[1]) not in held:
+                do = "lower `context` or `parallel`, place fewer models on it, or set `max_loaded_models`"
+                raise Failed(f"{name} left the memory of {service} when others came: they do not fit together; {do}")
 
 
 def bring_all(work: dict[str, Any], record: dict[str, Any], puller: str) -> dict[str, str]:
@@ -212,13 +208,18 @@ def bring_all(work: dict[str, Any], record: dict[str, Any], puller: str) -> dict
         if order["ours"]:
             entry = record["models"].setdefault(order["name"], {"recipe": None, "manifest": None, "ours": True})
             entry["recipe"] = None
+        if passes(work["models_dir"], order):
+            record["models"][source_of(order)] = {"recipe": None, "manifest": None, "ours": True}
     write_record(work["record"], record)
     for digest in work["broken"]:
         os.remove(blob_path(work["models_dir"], digest))
     failures = {}
     for order in work["bring"]:
         try:
+            passing = passes(work["models_dir"], order)
             manifest = bring(work, puller, order)
+            if passing:
+                record["models"].pop(source_of(order), None)
             unload(work, order["name"])
         except (Failed, OSError) as error:
             failures[order["name"]] = str(error)
@@ -250,6 +251,7 @@ def main(work: dict[str, Any]) -> None:
         for name in names:
             if name not in failures:
                 load(addresses[service], name)
+    all_stay(work, failures)
     if failures:
         raise Failed("\nollama models: ".join(failures.values()))
 

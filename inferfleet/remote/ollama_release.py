@@ -176,6 +176,7 @@ def remove_older(root: str, keep: list[str]) -> None:
 
 def main(work: dict[str, Any]) -> None:
     """Bring it about."""
+    os.umask(0o022)  # a hardened host's 077 would shut the service's user out of what root makes
     root = work["root"]
     os.makedirs(root, exist_ok=True)
     leftovers(root)

@@ -1,6 +1,6 @@
 """Write the units, remove those no longer declared, start or restart what must be, wait until each answers.
 
-Told {"mark", "unit_dir", "files", "links", "enable", "names", "restart", "remove", "version"}.
+Told {"mark", "unit_dir", "files", "links", "enable", "names", "restart", "environment", "remove", "version"}.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def say(text: str) -> None:
 
 def systemctl(*words: str) -> None:
     """Run it; ends with its own words where it fails."""
-    done = subprocess.run(("systemctl", *words), capture_output=True, text=True)
+    done = subprocess.run(("systemctl", *words), capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         fail(f"systemctl {' '.join(words)}: {' '.join((done.stderr or done.stdout).split())}")
 
@@ -109,23 +109,47 @@ def version_at(address: str) -> Any:
 def journal(name: str) -> str:
     """The unit's last words."""
     command = ["journalctl", "-q", "-n", "3", "-o", "cat", "-u", name]
-    text = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout
+    text = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", errors="replace").stdout
     return " | ".join(text.strip().splitlines())
 
 
-def restart(name: str, address: str, version: str) -> None:
-    """Start it anew and wait until it answers as that version."""
+def main_process(name: str) -> tuple[dict[str, str], list[str]]:
+    """What the unit's process was started with, and the drop-ins that systemd read after ours."""
+    command = ["systemctl", "show", "-p", "MainPID,DropInPaths", name]
+    text = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", errors="replace").stdout
+    shown = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    paths = shown.get("DropInPaths", "").split()
+    ours = [position for position, path in enumerate(paths) if path.endswith(f"/{DROP_IN}")]
+    environment = read(f"/proc/{shown.get('MainPID', '0')}/environ").split("\0")
+    return dict(entry.split("=", 1) for entry in environment if "=" in entry), paths[ours[-1] + 1 :] if ours else []
+
+
+def not_as_declared(name: str, environment: dict[str, str]) -> str:
+    """Why the running process is not the declared one, though it was started with our files; empty when it is."""
+    found, later = main_process(name)
+    for key, value in environment.items():
+        if found.get(key) != value:
+            who = f"{', '.join(later)} says otherwise; remove it" if later else "another unit may answer there"
+            return f"it runs with {key}={found.get(key, '(unset)')}, declared is {value}: {who}"
+    return ""
+
+
+def restart(name: str, address: str, version: str, environment: dict[str, str]) -> None:
+    """Start it anew and wait until it answers as that version; what answers must be this unit's own process."""
     systemctl("restart", name)
-    end = time.time() + READY_S
+    end = time.monotonic() + READY_S
     while version_at(address) != version:
-        if time.time() > end:
+        if time.monotonic() > end:
             fail(f"{name} does not answer as {version} at {address} after {READY_S} s: {journal(name)}")
         time.sleep(0.1)
+    if wrong := not_as_declared(name, environment):
+        fail(f"{name} answers at {address}, but {wrong}")
     say(f"{name} answers at {address}")
 
 
 def main(work: dict[str, Any]) -> None:
     """Bring it about."""
+    os.umask(0o022)  # a hardened host's 077 would hide the drop-ins from everybody but root
     for name in work["remove"]:
         remove(name, work)
     for name in work["names"]:
@@ -135,17 +159,20 @@ def main(work: dict[str, Any]) -> None:
     for path, text in sorted(work["files"].items()):
         write(path, text)
     for path, target in work["links"].items():
+        if os.path.isfile(path) and not os.path.islink(path):
+            # Under one name with another unit, systemd could never start it again: its control group "exists already".
+            systemctl("stop", os.path.basename(path))
         link(path, target)
     systemctl("daemon-reload")
     if work["enable"]:
         systemctl("unmask", "--quiet", *work["enable"])
         systemctl("enable", "--quiet", *work["enable"])
     for name, address in work["restart"]:
-        restart(name, address, work["version"])
+        restart(name, address, work["version"], work["environment"][name])
 
 
 if __name__ == "__main__":
     try:
         main(json.loads(sys.argv[1]))
     except OSError as error:
-        fail(str(error))
+        fail(f"ollama services: {error}")

@@ -1,7 +1,6 @@
 """Answer, as one line of JSON, everything that decides whether this host's Ollama is as declared.
 
-Asked with {"root", "units", "addresses", "models_dir", "models", "home", "user", "record", "unit_dir"}. It changes
-nothing.
+Asked with {"root", "units", "addresses", "models_dir", "models", "home", "user", "record", "unit_dir"}; alters nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any
 
 MARK = "# Managed by inferfleet"
 DROP_IN = "zz-inferfleet.conf"
-SHOWN = "Id,Names,LoadState,FragmentPath,DropInPaths,UnitFileState,ActiveState,MainPID,NeedDaemonReload"
+SHOWN = "Id,LoadState,FragmentPath,UnitFileState,ActiveState,MainPID,NeedDaemonReload"
 
 # This host itself is never asked through a proxy, whatever the environment says.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -43,6 +42,14 @@ def read_json(path: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def read_record(path: str) -> dict[str, Any]:
+    """What earlier runs wrote down, without what has not their form: an edited record is no reason to stop."""
+    found = read_json(path)
+    models, blobs = (value if isinstance(value, dict) else {} for value in map(found.get, ("models", "blobs")))
+    whole = {n: e for n, e in models.items() if isinstance(e, dict) and {"recipe", "manifest", "ours"} <= e.keys()}
+    return {"models": whole, "blobs": blobs}
 
 
 def get(address: str, path: str) -> Any:
@@ -96,7 +103,8 @@ def release(root: str) -> dict[str, Any]:
             "unpacked": os.stat(marker).st_mtime,
         }
     link = f"{root}/current"
-    return {"current": os.readlink(link) if os.path.islink(link) else None, "versions": versions}
+    current = os.readlink(link) if os.path.islink(link) else None
+    return {"root": os.path.realpath(root), "current": current, "versions": versions}
 
 
 def damage(directory: str, marker: dict[str, Any]) -> str | None:
@@ -159,8 +167,7 @@ def unit(name: str, shown: dict[str, str], unit_dir: str) -> dict[str, Any]:
         "drop_in": read(drop_in),
         "drop_in_owner": owner(drop_in),
         "load": shown.get("LoadState", ""),
-        "fragment": shown.get("FragmentPath", ""),
-        "drop_ins": shown.get("DropInPaths", "").split(),
+        "foreign": not (read(shown.get("FragmentPath", "")) or MARK).startswith(MARK),
         "enabled": shown.get("UnitFileState", ""),
         "active": shown.get("ActiveState", ""),
         "stale": shown.get("NeedDaemonReload", "no") == "yes",
@@ -177,11 +184,11 @@ def marked_units(unit_dir: str) -> list[str]:
 
 
 def stranger(unit_dir: str) -> str | None:
-    """Where an `ollama.service` that is not ours comes from; None when there is none."""
+    """Where an `ollama.service` that is not ours comes from; None when there is none, or somebody masked it."""
     for directory in (unit_dir, "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"):
         text = read(f"{directory}/ollama.service")
         if text is not None:
-            return None if text.startswith(MARK) else f"{directory}/ollama.service"
+            return None if not text or text.startswith(MARK) else f"{directory}/ollama.service"
     return None
 
 
@@ -203,29 +210,29 @@ def fingerprint(path: str) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def blob_state(path: str, layer: dict[str, Any], known: dict[str, Any]) -> str:
-    """`known`, `new`, `missing` or `corrupt`. What was hashed once is hashed again only when its file has changed."""
+def blob_state(path: str, layer: dict[str, Any], known: dict[str, Any]) -> tuple[str, list[int]]:
+    """`known`, `new`, `missing` or `corrupt`, and the fingerprint. What was hashed once is not, until it changes."""
     try:
         now = fingerprint(path)
     except OSError:
-        return "missing"
+        return "missing", []
     if now[0] != layer.get("size"):
-        return "corrupt"
+        return "corrupt", now
     if known.get(layer["digest"]) == now:
-        return "known"
-    return "new" if "sha256:" + sha256(path) == layer["digest"] else "corrupt"
+        return "known", now
+    return "new" if "sha256:" + sha256(path) == layer["digest"] else "corrupt", now
 
 
 def model(path: str, models_dir: str, known: dict[str, Any]) -> dict[str, Any]:
     """A model in the store: digests of its manifest and weights, which blobs are broken, which not yet recorded."""
     manifest = read_json(path)
-    layers = [x for x in [*manifest.get("layers", []), manifest.get("config")] if x and x.get("digest")]
+    layers = [x for x in [*(manifest.get("layers") or []), manifest.get("config")] if x and x.get("digest")]
     broken: dict[str, str] = {}
-    new: list[str] = []
+    new: dict[str, list[int]] = {}
     for layer in layers:
-        found = blob_state(f"{models_dir}/blobs/{layer['digest'].replace(':', '-')}", layer, known)
+        found, now = blob_state(f"{models_dir}/blobs/{layer['digest'].replace(':', '-')}", layer, known)
         if found == "new":
-            new.append(layer["digest"])
+            new[layer["digest"]] = now
         elif found != "known":
             broken[layer["digest"]] = found
     if not layers:
@@ -265,7 +272,7 @@ def loaded(address: str) -> dict[str, Any] | None:
 
 def main(ask: dict[str, Any]) -> None:
     """Answer."""
-    record = read_json(ask["record"])
+    record = read_record(ask["record"])
     ours = marked_units(ask["unit_dir"])
     names = sorted(set(ask["units"]) | set(ours))
     shown = systemctl_show(names)
@@ -277,7 +284,7 @@ def main(ask: dict[str, Any]) -> None:
         "units": {name: unit(name, shown.get(name, {}), ask["unit_dir"]) for name in names},
         "ours": ours,
         "stranger": stranger(ask["unit_dir"]),
-        "models": models(ask["models_dir"], record.get("blobs", {}), ask["models"]),
+        "models": models(ask["models_dir"], record["blobs"], ask["models"]),
         "record": record,
         "loaded": {name: loaded(address) for name, address in ask["addresses"].items()},
         "version": {name: (get(a, "/api/version") or {}).get("version") for name, a in ask["addresses"].items()},
@@ -286,4 +293,7 @@ def main(ask: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    try:
+        main(json.loads(sys.argv[1]))
+    except OSError as error:
+        sys.exit(f"ollama: {error}")

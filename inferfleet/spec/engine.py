@@ -101,14 +101,14 @@ class OllamaEngine(Noun):
     @classmethod
     def _host_is_address(cls, value: str) -> str:
         try:
-            ipaddress.ip_address(value)
+            address = ipaddress.ip_address(value)
         except ValueError:
             raise mistake(
                 "is not an IP address", "write an address of the host, such as 127.0.0.1 or 0.0.0.0"
             ) from None
         if "%" in value:
             raise mistake("is an address of one link", "write an address without %interface")
-        return value
+        return str(address)  # `ss` says it in the short form, too
 
     @field_validator("models_dir")
     @classmethod

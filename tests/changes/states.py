@@ -43,7 +43,11 @@ def state_of(host: OllamaHost) -> State:
         "user": {"home": "/usr/share/ollama"},
         "directories": {"/usr/share/ollama": ollama, host.models_dir: ollama},
         "misowned": None,
-        "release": {"current": host.version, "versions": {host.version: {"damaged": None, "unpacked": 100.0}}},
+        "release": {
+            "root": "/opt/inferfleet/ollama",
+            "current": host.version,
+            "versions": {host.version: {"damaged": None, "unpacked": 100.0}},
+        },
         "units": {
             service.name: {
                 "file": service.unit,
@@ -52,8 +56,7 @@ def state_of(host: OllamaHost) -> State:
                 "drop_in": service.drop_in,
                 "drop_in_owner": root,
                 "load": "loaded",
-                "fragment": service.unit_path,
-                "drop_ins": [service.drop_in_path],
+                "foreign": False,
                 "enabled": "enabled",
                 "active": "active",
                 "stale": False,
@@ -73,7 +76,7 @@ def state_of(host: OllamaHost) -> State:
 
 def _model(entry: Entry) -> dict[str, Any]:
     letter = entry.name[0]
-    return {"manifest": digest(letter), "weights": [digest(letter.upper())], "broken": {}, "new": []}
+    return {"manifest": digest(letter), "weights": [digest(letter.upper())], "broken": {}, "new": {}}
 
 
 def _recorded(entry: Entry) -> dict[str, Any]:

@@ -133,6 +133,18 @@ SERVICES: dict[str, tuple[list[Spoil], list[str]]] = {
         [("version|ollama-gpu0", None)],
         [f"restart ollama-gpu0: does not answer at 127.0.0.1:11434{CUTS}"],
     ),
+    "runs from another disk": (
+        [
+            ("release|root", "/data/opt/inferfleet/ollama"),
+            *((f"units|ollama-gpu{n}|executable", f"/data/opt/inferfleet/ollama/{VERSION}/bin/ollama") for n in (0, 1)),
+        ],
+        [],
+    ),
+    "the name of another program": (
+        [("units|ollama-gpu0|foreign", True), ("units|ollama-gpu0|drop_in", None)],
+        ["refuse this host: ollama-gpu0.service is another program's; give the instance another `name`"],
+    ),
+    "one of ours that was edited is no other program": ([("units|ollama-gpu0|foreign", True)], []),
     "one no longer declared": (
         [("ours", ["ollama-gpu0", "ollama-gpu1", "ollama-gpu7"])],
         [f"remove ollama-gpu7: is no longer declared{CUTS}"],
@@ -216,7 +228,7 @@ MODELS: dict[str, tuple[list[Spoil], list[str]]] = {
         [],
     ),
     "blobs never hashed": (
-        [("models|own:latest|new", [digest("d"), digest("e")])],
+        [("models|own:latest|new", {digest("d"): [1], digest("e"): [2]})],
         [f"write {RECORD}: 2 blobs were not checked before"],
     ),
 }

@@ -6,7 +6,7 @@ import pytest
 
 from inferfleet import changes
 from inferfleet.engines.ollama_host import OllamaHost
-from tests.changes.states import GONE, VERSION, declared, digest, spoiled, state_of
+from tests.changes.states import GONE, MODELS, VERSION, declared, digest, spoiled, state_of
 from tests.spec.inventories import OLLAMA, fleet, models
 
 HOST = declared()
@@ -167,3 +167,29 @@ def test_the_question_names_all_that_is_declared() -> None:
     assert question["units"] == ["ollama-gpu0", "ollama-gpu1"]
     assert question["models"] == [entry.name for entry in HOST.store]
     assert question["addresses"] == {service.name: service.address for service in HOST.services}
+
+
+def test_one_of_ours_that_a_stranger_is_to_be_is_restarted() -> None:
+    """Upstream's installer was run after us: the two would fight for the port."""
+    found = changes.services(HOST, spoiled(state_of(HOST), ("stranger", THEIRS)))
+    assert [name for name, _ in found.work["restart"]] == ["ollama-gpu0"]
+
+
+def test_a_refused_host_is_told_nothing() -> None:
+    state = spoiled(state_of(HOST), ("units|ollama-gpu0|foreign", True), ("units|ollama-gpu0|drop_in", None))
+    assert changes.services(HOST, state).work == {"restart": []}
+    assert changes.models(HOST, state).effects == ()
+
+
+@pytest.mark.parametrize(("room", "stay"), [(16, 3), (3, 3), (2, 0)])
+def test_models_that_take_turns_are_not_loaded(room: int, stay: int) -> None:
+    """Where not all may be in memory at once, each load would drive out another, and no run would be the last."""
+    host = declared(fleet(gpus=["A30"], models=MODELS, engines={"ollama": {**OLLAMA, "max_loaded_models": room}}))
+    assert len(host.services[0].preload) == stay
+    work = changes.models(host, spoiled(state_of(host), ("loaded|ollama-gpu0", {}))).work
+    assert work["stay"] == ({"ollama-gpu0": list(host.services[0].preload)} if stay else {})
+
+
+def test_what_was_hashed_for_the_answer_is_handed_on() -> None:
+    state = spoiled(state_of(HOST), ("models|own:latest|new", {digest("d"): [1, 2]}), ("models|theirs:latest", None))
+    assert changes.models(HOST, state).work["checked"] == {digest("d"): [1, 2]}

@@ -21,6 +21,13 @@ def test_cards_are_read() -> None:
     ]
 
 
+@pytest.mark.parametrize("said", ["[N/A]", "[Not Supported]"])
+def test_a_card_that_shares_the_hosts_memory(said: str) -> None:
+    """GB10, Jetson: no reason to refuse the host."""
+    (card,) = NvidiaCards().process([A30.replace("24576", said)]) or []
+    assert card["memory_mib"] is None
+
+
 @pytest.mark.parametrize("output", [[], [""]])
 def test_no_driver_is_none(output: list[str]) -> None:
     assert NvidiaCards().process(output) is None

@@ -17,16 +17,17 @@ def an_order(name: str = "tiny:latest", **changed: Any) -> dict[str, Any]:
 
 def to_do(ollama: Site, store: Store, *orders: dict[str, Any], **changed: Any) -> dict[str, Any]:
     return {
-        "user": "ollama",
         "models_dir": str(store.path),
         "record": str(store.path.parent / "lib/ollama.json"),
         "addresses": {"ollama-gpu0": ollama.address},
         "bring": list(orders),
         "known": [order["name"] for order in orders],
+        "checked": {},
         "broken": [],
         "remove": [],
         "forget": [],
         "load": {},
+        "stay": {},
         **changed,
     }
 

@@ -100,6 +100,28 @@ def test_a_store_that_is_there_is_given_whole(tmp_path: Path, monkeypatch: pytes
     assert models.stat().st_mode & 0o777 == 0o775
 
 
+def test_a_hardened_umask_shuts_nobody_out(tmp_path: Path) -> None:
+    """CIS benchmarks ask for 027 or 077; sudo keeps it, and the service's user must pass through what root makes."""
+    before = os.umask(0o077)
+    try:
+        ollama_account.main(_work(tmp_path / "home", tmp_path / "srv/ollama/models"))
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "home", tmp_path / "srv", tmp_path / "srv/ollama"):
+        assert path.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_link_to_somebody_elses_directory(tmp_path: Path) -> None:
+    """chown does not follow it, and must not: so it is said, and not called mended in every run."""
+    (tmp_path / "models").symlink_to("/usr")
+    other = next(entry for entry in pwd.getpwall() if entry.pw_uid != 0)
+    with pytest.raises(
+        SystemExit, match=r"models is a link to /usr, which belongs to another user; declare /usr itself"
+    ):
+        ollama_account.refuse_link(f"{tmp_path}/models", other)
+    ollama_account.refuse_link("/usr", other)
+
+
 def _useradd(folder: Path, text: str) -> None:
     (folder / "useradd").write_text(f"#!/bin/sh\n{text}\n")
     (folder / "useradd").chmod(0o755)

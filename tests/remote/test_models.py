@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inferfleet.remote import ollama_models
+from inferfleet.remote import ollama_api, ollama_models, ollama_state
 from tests.remote.conftest import Answer, Run, Site, chunks_cut_short
 from tests.remote.orders import an_order, brings, recorded, to_do
 from tests.remote.store import Store, digest_of
@@ -30,8 +30,8 @@ MIRRORED = [
 
 
 @pytest.mark.parametrize(("mirror", "name", "source", "insecure"), MIRRORED)
-def test_pull_from_a_mirror(ollama: Site, mirror: str, name: str, source: str, insecure: bool) -> None:
-    ollama_models.pull(ollama.address, an_order(name, mirror=mirror))
+def test_pull_from_a_mirror(ollama: Site, store: Store, mirror: str, name: str, source: str, insecure: bool) -> None:
+    ollama_models.pull(str(store.path), ollama.address, an_order(name, mirror=mirror))
     assert ollama.asked == [
         ("POST", "/api/pull", {"model": source, "insecure": insecure}),
         ("POST", "/api/copy", {"source": source, "destination": name}),
@@ -39,9 +39,28 @@ def test_pull_from_a_mirror(ollama: Site, mirror: str, name: str, source: str, i
     ]
 
 
-def test_pull_under_another_name(ollama: Site) -> None:
+def test_a_mirrors_name_that_is_there_is_a_users(ollama: Site, store: Store) -> None:
+    store.add("tiny:latest", registry="m.example", namespace="library")
+    ollama_models.pull(str(store.path), ollama.address, an_order(mirror="https://m.example"))
+    assert ollama.paths() == ["POST /api/pull", "POST /api/copy"]
+
+
+def test_a_mirrors_name_is_recorded_while_it_is_there(ollama: Site, store: Store) -> None:
+    """A run that is killed between pull and delete leaves it; the next one then removes what is ours and undeclared."""
+    ollama.routes["POST /api/copy"] = 500
+    work = to_do(ollama, store, an_order(mirror="https://m.example"))
+    with pytest.raises(ollama_models.Failed):
+        ollama_models.main(work)
+    assert recorded(work)["models"]["m.example/library/tiny:latest"]["ours"]
+    ollama.routes["POST /api/copy"] = 200
+    brings(ollama, store)
+    ollama_models.main(work)
+    assert list(recorded(work)["models"]) == ["tiny:latest"]
+
+
+def test_pull_under_another_name(ollama: Site, store: Store) -> None:
     """What it is made from is the user's own and stays."""
-    ollama_models.pull(ollama.address, an_order("chat:latest", origin="llama2:7b"))
+    ollama_models.pull(str(store.path), ollama.address, an_order("chat:latest", origin="llama2:7b"))
     assert ollama.paths() == ["POST /api/pull", "POST /api/copy"]
 
 
@@ -112,6 +131,73 @@ def test_a_pin_that_is_not_met(ollama: Site, store: Store) -> None:
     with pytest.raises(ollama_models.Failed, match=f"pinned to {pin}; it was removed again"):
         ollama_models.main(to_do(ollama, store, an_order(pin=pin)))
     assert ollama.asked[-1] == ("DELETE", "/api/delete", {"model": "tiny:latest"})
+
+
+def test_a_pin_that_was_never_met_takes_nothing_away(ollama: Site, store: Store) -> None:
+    """A mistyped pin must not take from the users what they have."""
+    store.add("tiny:latest")
+    with pytest.raises(ollama_models.Failed, match="it was left as it was"):
+        ollama_models.main(to_do(ollama, store, an_order(pin=digest_of(b"other"))))
+    assert "DELETE /api/delete" not in ollama.paths()
+
+
+def test_replaced_weights_go(ollama: Site, store: Store) -> None:
+    """With OLLAMA_NOPRUNE Ollama itself keeps them; what another model needs, and what we never knew, stays."""
+    store.add("tiny:latest")
+    work = to_do(ollama, store, an_order())
+    ollama_models.main(work)
+    (store.path / "blobs" / "sha256-stranger").write_bytes(b"x")
+    brings(ollama, store, weights=b"newer")
+    ollama_models.main(work)
+    assert not store.blob(digest_of(b"weights")).exists()
+    assert store.blob(digest_of(b"newer")).exists() and store.blob(digest_of(b"{{ .Prompt }}")).exists()
+    assert (store.path / "blobs" / "sha256-stranger").exists()
+
+
+def test_weights_that_another_model_needs_stay(ollama: Site, store: Store) -> None:
+    store.add("tiny:latest")
+    store.add("theirs:latest")
+    work = to_do(ollama, store, an_order())
+    ollama_models.main(work)
+    brings(ollama, store, weights=b"newer")
+    ollama_models.main(work)
+    assert store.blob(digest_of(b"weights")).exists()
+
+
+def test_what_was_hashed_a_moment_ago_is_not_hashed_again(
+    ollama: Site, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add("tiny:latest")
+    new = ollama_state.models(str(store.path), {}, ["tiny:latest"])["tiny:latest"]["new"]
+    monkeypatch.setattr(ollama_models, "sha256_of", lambda _: pytest.fail("400 GB are read twice"))
+    ollama_models.main(work := to_do(ollama, store, known=["tiny:latest"], checked=new))
+    assert recorded(work)["blobs"] == new
+
+
+def test_models_that_drive_each_other_out(ollama: Site, store: Store) -> None:
+    """Else every run loads one and drives out the other, and says that all is well."""
+    store.add("a:latest", b"A")
+    store.add("b:latest", b"B")
+    store.add("c:latest", b"B")
+    ollama.routes["GET /api/ps"] = {"models": [{"name": "b:latest"}]}
+    stay = {"ollama-gpu0": ["a:latest", "b:latest", "c:latest"]}
+    with pytest.raises(ollama_models.Failed, match=r"^a:latest left the memory of ollama-gpu0 .* do not fit together"):
+        ollama_models.main(to_do(ollama, store, load={"ollama-gpu0": ["b:latest"]}, stay=stay))
+    ollama.routes["GET /api/ps"] = {"models": [{"name": "b:latest"}, {"name": "a:latest"}]}
+    ollama_models.main(to_do(ollama, store, load={"ollama-gpu0": ["b:latest"]}, stay=stay))
+
+
+@pytest.mark.parametrize("path", ["POST /api/pull", "POST /api/generate"])
+def test_a_long_silence_is_no_failure(ollama: Site, store: Store, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Ollama hashes or loads 400 GB without a word, and a client that goes away ends the load."""
+    store.add("tiny:latest")
+    waits: list[float] = []
+    opened = ollama_api._DIRECT.open
+    monkeypatch.setattr(
+        ollama_api._DIRECT, "open", lambda request, timeout: waits.append(timeout) or opened(request, timeout=timeout)
+    )
+    ollama_models.main(to_do(ollama, store, an_order(), load={"ollama-gpu0": ["tiny:latest"]}))
+    assert waits[ollama.paths().index(path)] >= 3600
 
 
 def test_create_from_another(ollama: Site, store: Store) -> None:

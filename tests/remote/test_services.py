@@ -53,6 +53,7 @@ def units(tmp_path: Path) -> Path:
 
 def _work(units: Path, **changed: Any) -> dict[str, Any]:
     work = {"mark": MARK, "unit_dir": str(units), "files": {}, "links": {}, "enable": [], "names": [], "restart": []}
+    work["environment"] = {name: {} for name, _ in changed.get("restart", [])}
     return {**work, "remove": [], "version": "0.32.15", **changed}
 
 
@@ -180,6 +181,48 @@ def test_restart_waits_for_the_version(
     assert systemd.told == ["daemon-reload", "restart a"]
     assert capsys.readouterr().out == f"a answers at {site.address}\n"
     assert len(site.asked) == len(answers)
+
+
+def _runs_with(systemd: Systemd, *later: str) -> None:
+    """The unit's process is this one, and systemd read these drop-ins after ours."""
+    paths = " ".join([f"/etc/systemd/system/a.service.d/{DROP_IN}", *later])
+    systemd.shown.write_text(f"MainPID={os.getpid()}\nDropInPaths={paths}\n")
+
+
+def test_a_drop_in_that_sorts_after_ours(systemd: Systemd, units: Path, site: Site) -> None:
+    """Else each run restarts the instance, which comes up as the other drop-in says, and calls it a success."""
+    site.routes["/api/version"] = {"version": "0.32.15"}
+    _runs_with(systemd, "/etc/systemd/system/a.service.d/zzz.conf")
+    with pytest.raises(SystemExit) as raised:
+        ollama_services.main(_work(units, restart=[["a", site.address]], environment={"a": {"NO_SUCH": "1"}}))
+    assert raised.value.code == (
+        f"a answers at {site.address}, but it runs with NO_SUCH=(unset), declared is 1: "
+        "/etc/systemd/system/a.service.d/zzz.conf says otherwise; remove it"
+    )
+
+
+def test_what_answers_is_another_unit(systemd: Systemd, units: Path, site: Site) -> None:
+    site.routes["/api/version"] = {"version": "0.32.15"}
+    _runs_with(systemd)
+    with pytest.raises(SystemExit, match="another unit may answer there"):
+        ollama_services.main(_work(units, restart=[["a", site.address]], environment={"a": {"NO_SUCH": "1"}}))
+    as_it_is = {"a": {"PATH": _started_with("PATH")}}
+    ollama_services.main(_work(units, restart=[["a", site.address]], environment=as_it_is))
+
+
+def _started_with(name: str) -> str:
+    entries = Path(f"/proc/{os.getpid()}/environ").read_text().split("\0")
+    return next(entry.split("=", 1)[1] for entry in entries if entry.startswith(f"{name}="))
+
+
+def test_ours_stops_before_another_unit_gets_its_name(systemd: Systemd, units: Path) -> None:
+    """systemd would not start the joined unit again: "control group exists already"."""
+    path = _unit(units, "ollama-gpu0", OURS)
+    links = {str(path): "/usr/lib/systemd/system/ollama.service"}
+    for _ in range(2):
+        ollama_services.main(_work(units, links=links))
+    assert systemd.told == ["stop ollama-gpu0.service", "daemon-reload", "daemon-reload"]
+    assert path.is_symlink()
 
 
 def test_one_that_does_not_come_up(systemd: Systemd, units: Path, monkeypatch: pytest.MonkeyPatch) -> None:

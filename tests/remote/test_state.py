@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from inferfleet.engines.ollama_host import DROP_IN, MARK
-from inferfleet.remote import ollama_models, ollama_state
+from inferfleet.remote import ollama_models, ollama_state, ollama_store
 from tests.remote.conftest import Run, Site, chunks_cut_short
 from tests.remote.store import Store, digest_of
 
@@ -47,8 +47,8 @@ def test_bare_host(run: Run, tmp_path: Path) -> None:
     (line,) = done.stdout.splitlines()
     state = json.loads(line)
     assert state["user"] is None and state["misowned"] is None
-    assert state["release"] == {"current": None, "versions": {}}
-    assert state["models"] == state["record"] == {}
+    assert state["release"] == {"root": str(tmp_path / "opt"), "current": None, "versions": {}}
+    assert (state["models"], state["record"]) == ({}, {"models": {}, "blobs": {}})
     assert state["loaded"] == state["version"] == {"ollama-gpu0": None}
     assert state["units"]["ollama-gpu0"]["active"] == ""
 
@@ -68,7 +68,7 @@ def test_names_of_models(store: Store) -> None:
     assert set(found) == {"tiny:latest", "team/chat:v1", "hf.co/user/model-GGUF:Q4_K_M"}
     assert found["team/chat:v1"] is None
     for name in found:
-        assert ollama_models.manifest_path(str(store.path), name) == ollama_state.manifests(str(store.path))[name]
+        assert ollama_store.manifest_path(str(store.path), name) == ollama_state.manifests(str(store.path))[name]
 
 
 def test_a_whole_model(store: Store) -> None:
@@ -97,7 +97,7 @@ def test_broken_blobs(store: Store, spoil: Any, state: str) -> None:
     assert _model(store)["broken"] == {WEIGHTS: state}
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"layers": []}', b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"layers": []}', b'{"layers": null}', b"\xff\xfe"])
 def test_broken_manifest(store: Store, content: bytes) -> None:
     store.add("tiny:latest")
     store.manifest("tiny:latest").write_bytes(content)
@@ -108,11 +108,12 @@ def test_fingerprints(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was hashed once is not read again, until anything about the file has changed."""
     store.add("tiny:latest")
     record: dict[str, Any] = {"models": {}, "blobs": {}}
-    ollama_models.check_blobs({"known": ["tiny:latest"], "models_dir": str(store.path)}, record, ["tiny:latest"])
+    work = {"checked": {}, "models_dir": str(store.path)}
+    ollama_models.check_blobs(work, record, ["tiny:latest"])
     read: list[str] = []
     whole = ollama_state.sha256
     monkeypatch.setattr(ollama_state, "sha256", lambda path: (read.append(os.path.basename(path)), whole(path))[1])
-    assert (_model(store, record["blobs"])["new"], read) == ([], ["latest"])
+    assert (_model(store, record["blobs"])["new"], read) == ({}, ["latest"])
     blob = store.blob(WEIGHTS)
     times = blob.stat()
     blob.write_bytes(b"Weights")
@@ -124,10 +125,11 @@ def test_the_record_survives_json(store: Store, tmp_path: Path) -> None:
     """Times in nanoseconds are larger than what a float holds exactly."""
     store.add("tiny:latest")
     record: dict[str, Any] = {"models": {}, "blobs": {}}
-    ollama_models.check_blobs({"known": ["tiny:latest"], "models_dir": str(store.path)}, record, ["tiny:latest"])
+    work = {"checked": {}, "models_dir": str(store.path)}
+    ollama_models.check_blobs(work, record, ["tiny:latest"])
     ollama_models.write_record(str(tmp_path / "lib/record.json"), record)
     read = ollama_state.read_json(str(tmp_path / "lib/record.json"))
-    assert _model(store, read["blobs"])["new"] == []
+    assert _model(store, read["blobs"])["new"] == {}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'{"models": {"a": '])
@@ -135,6 +137,16 @@ def test_a_record_that_is_none(tmp_path: Path, run: Run, content: bytes) -> None
     (tmp_path / "record.json").write_bytes(content)
     assert ollama_state.read_json(str(tmp_path / "record.json")) == {}
     assert ollama_models.read_record(str(tmp_path / "record.json")) == {"models": {}, "blobs": {}}
+
+
+EDITED = {"models": {"a": {}, "b": 5, "c": {"recipe": "r", "manifest": "m", "ours": True}}, "blobs": []}
+
+
+def test_a_record_edited_by_hand(tmp_path: Path) -> None:
+    """What has not its form is left out: a host's file must not end the run of all hosts in a traceback."""
+    (tmp_path / "record.json").write_text(json.dumps(EDITED))
+    found = ollama_state.read_record(str(tmp_path / "record.json"))
+    assert found == {"models": {"c": {"recipe": "r", "manifest": "m", "ours": True}}, "blobs": {}}
 
 
 def test_files_of_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,10 +200,31 @@ def test_units(tmp_path: Path) -> None:
     assert (found["file"], found["link"]) == (None, "/dev/null")
 
 
-@pytest.mark.parametrize(("text", "is_stranger"), [("[Unit]\n", True), (f"{MARK}: x\n[Unit]\n", False)])
+@pytest.mark.parametrize(("text", "is_stranger"), [("[Unit]\n", True), (f"{MARK}: x\n[Unit]\n", False), ("", False)])
 def test_strangers(tmp_path: Path, text: str, is_stranger: bool) -> None:
     (tmp_path / "ollama.service").write_text(text)
     assert ollama_state.stranger(str(tmp_path)) == (f"{tmp_path}/ollama.service" if is_stranger else None)
+
+
+def test_a_masked_ollama_is_no_stranger(tmp_path: Path) -> None:
+    """Somebody masked it so that it never runs; ours cannot stand on it."""
+    (tmp_path / "ollama.service").symlink_to("/dev/null")
+    assert ollama_state.stranger(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize(("text", "foreign"), [("[Unit]\n", True), (f"{MARK}\n", False), ("", False)])
+def test_units_of_other_programs(tmp_path: Path, text: str, foreign: bool) -> None:
+    (tmp_path / "ssh.service").write_text(text)
+    shown = {"FragmentPath": f"{tmp_path}/ssh.service"}
+    assert ollama_state.unit("ssh", shown, str(tmp_path / "units"))["foreign"] is foreign
+    assert ollama_state.unit("new", {}, str(tmp_path))["foreign"] is False
+
+
+def test_a_release_says_where_it_really_is(tmp_path: Path) -> None:
+    """The kernel says a process's program without links, so /opt on another disk must not look like another program."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "opt").symlink_to("disk")
+    assert ollama_state.release(f"{tmp_path}/opt")["root"] == f"{tmp_path.resolve()}/disk"
 
 
 def test_systemd_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

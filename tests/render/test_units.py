@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from inferfleet.engines.ollama_host import DROP_IN, MARK, OllamaHost, Service
+from inferfleet.errors import FleetError
 from inferfleet.plan import make_plan
 from inferfleet.render import render, systemd_quote
 from inferfleet.services import ollama_host
@@ -96,6 +97,21 @@ def test_only_cuda_waits_for_the_driver(case: str, waits: bool) -> None:
         assert ("ExecStartPre" in settings_of(service.drop_in)["Service"]) is waits
 
 
+@pytest.mark.parametrize(("case", "made"), [("cuda-by-uuid", True), ("vulkan", False), ("cpu", False)])
+def test_root_makes_the_device_nodes(case: str, made: bool) -> None:
+    """The .run installer leaves no udev rule, and NoNewPrivileges disarms nvidia-modprobe, which is setuid."""
+    for service in _host(HOSTS[case]).services:
+        before = settings_of(service.drop_in)["Service"].get("ExecStartPre", [])
+        assert [line.startswith("-+/bin/sh -c 'nvidia-modprobe -u") for line in before] == ([False, True, False] * made)
+
+
+@pytest.mark.parametrize("case", HOSTS)
+def test_the_models_disk_is_mounted_first(case: str) -> None:
+    for service in _host(HOSTS[case]).services:
+        found = settings_of(service.drop_in)["Unit"]["RequiresMountsFor"]
+        assert found == [service.environment["OLLAMA_MODELS"]]
+
+
 def _digest(**settings: Any) -> str:
     return _host(_with(["A30"], **settings)).services[0].environment["INFERFLEET_SPEC"]
 
@@ -129,6 +145,25 @@ def test_another_comment_in_a_template_restarts_nothing(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert "Another comment" in _host(_with(["A30"])).services[0].drop_in
     assert _digest() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{% if %}", r"^templates/systemd/_hardening\.conf\.j2:1: Expected an expression.*; mend your copy"),
+        ("{{ no_such }}", r"_hardening\.conf\.j2: 'no_such' is undefined; mend your copy"),
+    ],
+)
+def test_a_copy_with_a_mistake_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
+) -> None:
+    own = tmp_path / "templates/systemd/_hardening.conf.j2"
+    own.parent.mkdir(parents=True)
+    own.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FleetError, match=says) as raised:
+        render("systemd/_hardening.conf.j2", home="/h", models_dir="/m")
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -211,11 +211,6 @@ CASES: list[tuple[Any, ...]] = [
      'models.m.replicas: is not a number of replicas (got 0); write 1 or more, or "all"; remove the model to have none'),
     ("replicas too many", model(replicas=2),
      "models.m: wants 2 of 1 ollama instances; lower `replicas`, or add cards or `instances` to the inventory"),
-    ("more models than may be loaded",
-     fleet(models={"a": {"engine": "ollama"}, "b": {"engine": "ollama"}},
-           engines={"ollama": {"version": "0.32.15", "max_loaded_models": 1}}),
-     "gpu1: ollama-gpu0 must keep 2 models in memory and may hold 1; "
-     "raise `max_loaded_models`, or lower the `replicas` of some models"),
     ("replicas in words", model(replicas="two"),
      "models.m.replicas: must be a whole number or 'all' (got 'two'); write one of them: how many instances serve it, or `all`"),
     ("replicas all without an instance", fleet(gpus=[]),

@@ -180,3 +180,8 @@ def test_frozen() -> None:
 )
 def test_tagged(name: str, full: str) -> None:
     assert tagged(name) == full
+
+
+@pytest.mark.parametrize(("written", "kept"), [("0:0:0:0:0:0:0:1", "::1"), ("FD00::0A", "fd00::a"), ("::", "::")])
+def test_addresses_as_the_kernel_writes_them(written: str, kept: str) -> None:
+    assert _engine(ollama(host=written)).host == kept
