@@ -1,4 +1,4 @@
-"""What every script on hosts must be: one file, standard library alone, Python 3.8, short enough for a command line."""
+"""What every script on hosts must be: one text, standard library alone, Python 3.8, short enough for a command line."""
 
 import ast
 import shlex
