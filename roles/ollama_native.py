@@ -12,3 +12,9 @@ def ollama_native(declared: OllamaHost) -> None:
     ollama.account(name="Account and store", declared=declared)
     ollama.release(name=f"Release {declared.version}", declared=declared)
     ollama.services(name="Services", declared=declared)
+
+
+@deploy("Ollama")
+def no_ollama(declared: OllamaHost) -> None:
+    """Services of ours that were declared once are gone; releases and models stay where they are."""
+    ollama.services(name="Services", declared=declared)
