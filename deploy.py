@@ -7,11 +7,12 @@ pyinfra inventory/prod.py deploy.py                  make it so
 from inferfleet.current import my_ollama
 from roles.base import base
 from roles.models import models
-from roles.ollama_native import ollama_native
+from roles.ollama_native import no_ollama, ollama_native
 
 declared = my_ollama()
-if declared:
+if declared and declared.services:
     base(declared)
     ollama_native(declared)
-    if declared.services:
-        models(declared)
+    models(declared)
+elif declared:
+    no_ollama(declared)

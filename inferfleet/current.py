@@ -29,6 +29,6 @@ def plan_of(inventory: Inventory) -> FleetPlan:
 
 
 def my_ollama() -> OllamaHost | None:
-    """What this host's Ollama must be; None where it runs none."""
+    """What this host's Ollama must be; None where the host is no node of the fleet."""
     node = plan_of(ctx_inventory.get()).node(ctx_host.get().name)
     return ollama_host(node) if node else None

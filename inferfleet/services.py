@@ -12,16 +12,18 @@ from inferfleet.engines.ollama_store import entries
 from inferfleet.placed import Instance
 from inferfleet.plan import NodePlan
 from inferfleet.render import render
-from inferfleet.spec import tagged
+from inferfleet.spec import OllamaEngine, tagged
 
 SPEC = "INFERFLEET_SPEC"
+_STORE = str(OllamaEngine.model_fields["models_dir"].default)
+NO_OLLAMA = OllamaHost(version="", source="", sha256=None, models_dir=_STORE, services=(), gpus=(), store=())
 
 
-def ollama_host(node: NodePlan) -> OllamaHost | None:
-    """What the node's Ollama must be; None where no Ollama is declared. Without services it is what must go."""
-    settings = node.ollama
-    if settings is None:
-        return None
+def ollama_host(node: NodePlan) -> OllamaHost:
+    """What the node's Ollama must be; one without services where the node is to run none (any longer)."""
+    if not node.instances:
+        return NO_OLLAMA
+    settings = node.instances[0].settings
     return OllamaHost(
         version=settings.version,
         source=node.sources.ollama,

@@ -108,12 +108,13 @@ def _work(
     declared: OllamaHost, links: dict[str, str], restart: list[str], gone: list[str], stranger: str | None
 ) -> dict[str, Any]:
     own = [s for position, s in enumerate(declared.services) if stranger is None or position > 0]
+    taken_over = ["ollama"] if stranger and declared.services else []
     return {
         "mark": MARK,
         "unit_dir": UNIT_DIR,
         "files": {s.drop_in_path: s.drop_in for s in declared.services} | {s.unit_path: s.unit for s in own},
         "links": links,
-        "enable": [s.name for s in own] + (["ollama"] if stranger and declared.services else []),
+        "enable": [s.name for s in own] + taken_over,
         "names": [s.name for s in declared.services],
         "restart": [[s.name, s.address] for s in declared.services if s.name in restart],
         "environment": {s.name: s.environment for s in declared.services if s.name in restart},

@@ -26,7 +26,7 @@ __all__ = ["Check", "Target", "fleet_checks"]
 
 def fleet_checks(plan: FleetPlan) -> tuple[Check, ...]:
     """Every check of the fleet, host by host in the order of the inventory."""
-    return tuple(check for node in plan.nodes if (host := ollama_host(node)) for check in _of_node(node, host))
+    return tuple(check for node in plan.nodes for check in _of_node(node, ollama_host(node)))
 
 
 def _of_node(node: NodePlan, host: OllamaHost) -> Iterator[Check]:

@@ -31,10 +31,9 @@ class _Fleet:
         """The host of that name; one connection serves all its checks."""
         if name not in self._targets:
             node = self._plan.node(name)
-            declared = ollama_host(node) if node else None
-            if declared is None:
+            if node is None:
                 raise LookupError(name)
-            self._targets[name] = RemoteTarget(name, self._data[name], declared)
+            self._targets[name] = RemoteTarget(name, self._data[name], ollama_host(node))
         return self._targets[name]
 
 

@@ -29,7 +29,7 @@ def make_plan(fleet: Fleet) -> FleetPlan:
         instances = placed[node.name]
         names = dict.fromkeys(name for instance in instances for name in instance.models)
         models = tuple(PlacedModel(name, specs[name]) for name in _with_sources(names, specs, by_tag))
-        nodes.append(NodePlan(node.name, node.engines.ollama, instances, models, node.sources))
+        nodes.append(NodePlan(node.name, instances, models, node.sources))
     return FleetPlan(tuple(nodes))
 
 

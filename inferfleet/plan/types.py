@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from inferfleet.placed import Instance, PlacedModel
-from inferfleet.spec import OllamaEngine, Sources
+from inferfleet.spec import Sources
 
 
 @dataclass(frozen=True)
@@ -12,14 +12,12 @@ class NodePlan:
 
     Attributes:
         name: the host.
-        ollama: Ollama's settings there; None where none are declared.
         instances: what runs, in the order of the inventory; none when the host shall run none any more.
         models: what must be in its store, each after the one it is made from.
         sources: where its artefacts come from.
     """
 
     name: str
-    ollama: OllamaEngine | None
     instances: tuple[Instance, ...]
     models: tuple[PlacedModel, ...]
     sources: Sources

@@ -39,18 +39,30 @@ def chat(work: dict[str, Any], prompt: str) -> dict[str, Any]:
     return {"text": answer["message"]["content"], "tokens": answer.get("eval_count", 0)}
 
 
+def held(work: dict[str, Any], path: str) -> list[dict[str, Any]]:
+    """What is in memory; with `keep_alive` 0 nothing is after an answer, so the model is held for one more question."""
+    loaded = post(work["address"], "/api/ps", {})["models"]
+    if not loaded:
+        nothing = {"model": work["model"], "stream": False, **({"input": ""} if path == "/api/embed" else {})}
+        post(work["address"], path, dict(nothing, keep_alive=60))
+        loaded = post(work["address"], "/api/ps", {})["models"]
+        post(work["address"], path, dict(nothing, keep_alive=0))
+    return list(loaded)
+
+
 def ask(work: dict[str, Any]) -> dict[str, Any]:
     """Every prompt's answer, and where the model is."""
     can = post(work["address"], "/api/show", {"model": work["model"]}).get("capabilities", [])
     started = time.time()
-    if "embedding" in can and "completion" not in can:
+    embeds = "embedding" in can and "completion" not in can
+    if embeds:
         vector = post(work["address"], "/api/embed", {"model": work["model"], "input": "ping"})["embeddings"][0]
         answers = {"ping": {"text": "", "tokens": len(vector)}}
     else:
         answers = {prompt: chat(work, prompt) for prompt in work["prompts"]}
     seconds = time.time() - started
-    loaded = post(work["address"], "/api/ps", {})["models"]
-    return {"answers": answers, "seconds": seconds, "loaded": [[m["name"], m["size"], m["size_vram"]] for m in loaded]}
+    loaded = [[m["name"], m["size"], m["size_vram"]] for m in held(work, "/api/embed" if embeds else "/api/generate")]
+    return {"answers": answers, "seconds": seconds, "loaded": loaded}
 
 
 if __name__ == "__main__":

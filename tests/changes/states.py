@@ -25,9 +25,7 @@ HOSTS: Hosts = fleet(gpus=["A30", "A30"], models=MODELS)
 def declared(hosts: Hosts = HOSTS) -> OllamaHost:
     """What the one host's Ollama must be."""
     (node,) = make_plan(parse_fleet(hosts)).nodes
-    found = ollama_host(node)
-    assert found
-    return found
+    return ollama_host(node)
 
 
 def digest(letter: str) -> str:

@@ -193,3 +193,18 @@ def test_models_that_take_turns_are_not_loaded(room: int, stay: int) -> None:
 def test_what_was_hashed_for_the_answer_is_handed_on() -> None:
     state = spoiled(state_of(HOST), ("models|own:latest|new", {digest("d"): [1, 2]}), ("models|theirs:latest", None))
     assert changes.models(HOST, state).work["checked"] == {digest("d"): [1, 2]}
+
+
+@pytest.mark.parametrize("stranger", [None, THEIRS])
+def test_a_node_that_runs_nothing_any_longer(stranger: str | None) -> None:
+    """Ours go; an Ollama of somebody else is none of our business there."""
+    host = declared(fleet(instances=[], models={}))
+    assert host.services == ()
+    state = spoiled(state_of(HOST), ("stranger", stranger))
+    found = changes.services(host, state)
+    assert [str(effect) for effect in found.effects] == [
+        f"remove ollama-gpu{n}: is no longer declared (cuts its requests)" for n in (0, 1)
+    ]
+    assert (found.work["files"], found.work["enable"], found.work["remove"]) == ({}, [], ["ollama-gpu0", "ollama-gpu1"])
+    assert changes.services(host, spoiled(state, ("ours", []))).effects == ()
+    assert changes.services(host, {}).effects == ()

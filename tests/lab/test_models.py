@@ -109,5 +109,5 @@ def test_pin_that_is_not_met_fails_and_says_what_is_there(fleet: Project) -> Non
     run = fleet.apply()
     assert run.rc == 1
     assert "pinned to" in run.text
-    assert "it was removed again" in run.text
+    assert "it was left as it was" in run.text
     converge(fleet, TINY)

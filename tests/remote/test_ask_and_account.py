@@ -48,6 +48,24 @@ def test_a_model_that_only_embeds(ollama: Site) -> None:
     assert ollama_ask.ask(_ask(ollama))["answers"] == {"ping": {"text": "", "tokens": 2}}
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "path"),
+    [(["completion"], "/api/generate"), (["embedding"], "/api/embed")],
+    ids=["chats", "embeds"],
+)
+def test_a_model_that_goes_at_once_is_held_for_a_look(ollama: Site, capabilities: list[str], path: str) -> None:
+    """With `keep_alive` 0 the memory is empty again before anybody can ask where the answer came from."""
+    there = {"models": [{"name": "tiny:latest", "size": 9, "size_vram": 0}]}
+
+    def memory(handler: Any) -> None:
+        asked = [body for _, at, body in ollama.asked if at == path and "keep_alive" in body]
+        ollama.say(handler, there if asked and asked[-1]["keep_alive"] else {"models": []})
+
+    ollama.routes |= {"/api/show": {"capabilities": capabilities}, "/api/ps": memory, "/api/generate": {"done": True}}
+    assert ollama_ask.ask(_ask(ollama))["loaded"] == [["tiny:latest", 9, 0]]
+    assert (ollama.asked[-1][1], ollama.asked[-1][2]["keep_alive"]) == (path, 0)
+
+
 BAD: dict[str, tuple[str, Answer, str]] = {
     "refused": ("/api/show", 404, "/api/show answers 404"),
     "no JSON": ("/api/chat", b"<html>", "Expecting value"),

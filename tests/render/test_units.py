@@ -50,9 +50,7 @@ HOSTS: dict[str, Hosts] = {
 
 def _host(hosts: Hosts) -> OllamaHost:
     (node,) = make_plan(parse_fleet(hosts)).nodes
-    found = ollama_host(node)
-    assert found
-    return found
+    return ollama_host(node)
 
 
 @pytest.mark.parametrize("case", HOSTS)
