@@ -1,6 +1,7 @@
 """The `inferfleet` command: init, plan, verify, lab, demo."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Fleet(click.Group):
 @click.version_option(__version__, prog_name="inferfleet")
 def main() -> None:
     """Turn bare Linux GPU hosts into a self-hosted LLM inference fleet, and keep them so."""
+    # Whoever reads the first lines only (`| head`) wants no more of it, and no traceback.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 @main.command()
@@ -72,7 +75,15 @@ def verify(inventory: str, junit: Path | None, as_json: bool) -> None:
     """Prove that the hosts of INVENTORY are as declared, down to a token from every model."""
     plan_from(inventory)  # mistakes end here, in their own words
 
+    gone = set()
+
     def say(sentence: str, reason: str) -> None:
+        host = sentence.partition(":")[0]
+        if reason.startswith(verification.UNREACHED):
+            sentence, told = host, (host, reason) in gone
+            gone.add((host, reason))
+            if told:
+                return
         mark = click.style("no ", fg="red") if reason else click.style("yes", fg="green")
         click.echo(f"{mark} {sentence}" + (f": {reason}" if reason else ""))
 

@@ -6,6 +6,7 @@ Leans on `pyinfra_cli.inventory.make_inventory` (pyinfra 3.10), which is not a p
 import json
 import os
 import sys
+import traceback
 
 import pyinfra_cli  # patches the standard library for gevent, so it comes first
 from pyinfra.api import Config, State
@@ -33,5 +34,8 @@ if __name__ == "__main__":
         main(sys.argv[1])
     except PyinfraError as error:
         sys.exit(str(error))
+    except SyntaxError as error:
+        sys.exit(f"{error.filename}:{error.lineno}: {error.msg}: {(error.text or '').strip()}")
     except UnexpectedExternalError as error:
-        sys.exit(f"{error.filename}: {type(error.exception).__name__}: {error.exception}")
+        line = traceback.extract_tb(error.exception.__traceback__)[-1].lineno
+        sys.exit(f"{error.filename}:{line}: {type(error.exception).__name__}: {error.exception}")

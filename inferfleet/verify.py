@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from inferfleet.checks.base import UNREACHED
+
+__all__ = ["UNREACHED", "Listener", "as_json", "verify"]
+
 
 class Listener:
     """Collects what pytest reports, and hands on each sentence as soon as it is known."""

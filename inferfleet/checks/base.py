@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+UNREACHED = "the host could not be asked"
+"""How the reason of a check begins that found nobody to ask."""
+
 
 class Target(Protocol):
     """A host that checks may ask."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inferfleet.checks.base import Check
+from inferfleet.checks.base import UNREACHED, Check
 from inferfleet.checks.plugin import TargetOf
 
 
@@ -11,6 +11,6 @@ def test_fleet(check: Check, target_of: TargetOf) -> None:
     try:
         wrong = check.wrong(target_of(check.node))
     except Exception as error:
-        wrong = f"the host could not be asked: {' '.join(str(error).split())[:300]}"
+        wrong = f"{UNREACHED}: {' '.join(str(error).split())[:300]}"
     if wrong:
         pytest.fail(f"{check}: no, {wrong}", pytrace=False)

@@ -67,11 +67,23 @@ class RemoteTarget:
         try:
             done = self._host.run(command, *words)
         except RuntimeError as error:  # testinfra 10.2: ssh itself ended with 255
-            self._gone = str(getattr(error.args[0], "stderr", error)).strip()
+            self._gone = _last_line(str(getattr(error.args[0], "stderr", error)))
             raise ConnectionError(self._gone) from error
         if done.rc != 0:
-            raise RuntimeError(str(done.stderr).strip() or f"exit status {done.rc}")
+            raise RuntimeError(_why(str(done.stderr)) or f"exit status {done.rc}")
         return str(done.stdout)
+
+
+def _last_line(text: str) -> str:
+    """Ssh ends a banner of twenty lines with the one that says what is wrong."""
+    return (text.strip().splitlines() or ["ssh said nothing"])[-1]
+
+
+def _why(stderr: str) -> str:
+    """What a command that failed said, as one line; of sudo's words those that help."""
+    if stderr.lstrip().startswith("sudo:"):
+        return "sudo wants a password there; verify needs a user who may use sudo without one"
+    return " ".join(stderr.split())
 
 
 def _address(name: str, data: dict[str, Any]) -> tuple[str]:
@@ -89,8 +101,9 @@ def _options(data: dict[str, Any]) -> dict[str, Any]:
     extra = ["-o BatchMode=yes"]
     if known := data.get("ssh_known_hosts_file"):
         extra.append(f"-o UserKnownHostsFile={known}")
-    if checking := data.get("ssh_strict_host_key_checking"):
-        extra.append(f"-o StrictHostKeyChecking={checking}")
+    # As pyinfra does by default (3.10): a host seen for the first time is remembered, another key is refused.
+    checking = data.get("ssh_strict_host_key_checking", "accept-new")
+    extra.append(f"-o StrictHostKeyChecking={checking}")
     return {
         "sudo": bool(data.get("_sudo")),
         "ssh_identity_file": data.get("ssh_key"),

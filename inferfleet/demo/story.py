@@ -5,7 +5,6 @@ import secrets
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
@@ -150,9 +149,9 @@ def _say_how(stage: Stage, lab: Lab) -> None:
         "Kept": f"lab {lab.name}; in a clone, as root:",
         "log in": f"ssh -i {lab.key} -o UserKnownHostsFile={lab.known_hosts} root@{address}",
         "use it": f"export {VARIABLE}={lab.name} INFERFLEET_CACHE={cache_dir()}",
-        "": f"{Path(sys.executable).with_name('pyinfra')} {INVENTORY} deploy.py",
+        "": f"tools/run pyinfra {INVENTORY} deploy.py",
         "logs": f"{files_at}/logs",
-        "remove": f"{Path(sys.executable).with_name('inferfleet')} lab down {lab.name}",
+        "remove": f"tools/run inferfleet lab down {lab.name}",
     }.items():
         stage.print(Text.assemble((f"  {what:<8}", "cyan"), line))
 

@@ -1,5 +1,7 @@
 """Commands that change a host: one run at a time, and their lines are shown as they come."""
 
+import shlex
+
 from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.arguments import ConnectorArguments
 from pyinfra.api.host import Host
@@ -19,11 +21,21 @@ class LiveCommand(StringCommand):
         return done, output if done or state.print_output else CommandOutput([])
 
 
+# After a wait the caller may be gone (Ctrl-C): writing twice to nobody ends the shell before it does any harm.
+_STILL_WANTED = "echo 'the other run has ended'; sleep 0.5; echo 'going on'; sleep 0.1; exec \"$@\""
+_ALONE = f"""set -- {{}}; flock -n -o -E 75 /run/inferfleet.lock "$@"; code=$?
+if [ $code -eq 75 ]; then
+    echo 'waiting for another run on this host'
+    flock -w 900 -o -E 75 /run/inferfleet.lock sh -c {shlex.quote(_STILL_WANTED)} sh "$@"; code=$?
+    [ $code -ne 75 ] || echo 'another run has been at work on this host for 15 minutes; wait for it, or end it' >&2
+fi
+exit $code"""
+
+
 def alone(*bits: str | QuoteString) -> LiveCommand:
-    """The command, once no other run of ours is at work on the host.
+    """The command, once no other run of ours is at work on the host, and if its caller is still there by then.
 
     A killed run leaves its last command running there: the next one waits for it (flock, util-linux 2.36).
     """
-    busy = "another run has been at work on this host for 15 minutes; wait for it, or end it"
-    lock = "flock -o -w 900 -E 75 /run/inferfleet.lock"
-    return LiveCommand(lock, *bits, f"|| {{ code=$?; [ $code -ne 75 ] || echo '{busy}' >&2; exit $code; }}")
+    before, after = _ALONE.split("{}")
+    return LiveCommand(before, *bits, after, _separator=" ")

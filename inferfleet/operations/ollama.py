@@ -7,18 +7,20 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.context import host
 
 from inferfleet import changes
-from inferfleet.changes import Changes
+from inferfleet.changes import Changes, Effect
 from inferfleet.engines.ollama_host import OllamaHost
 from inferfleet.facts.ollama import OllamaState
 from inferfleet.operations.effects import converging, refusals
 from inferfleet.operations.live import alone
 from inferfleet.remote import compact, script
 
+_NOT_ROOT = Changes((Effect("refuse", "this host", "pyinfra is not root there; set _sudo = True in the inventory"),))
 Decision = tuple[Changes, list[StringCommand]]
 
 
 def _decide(compare: Callable[[OllamaHost, dict[str, Any]], Changes], declared: OllamaHost, tool: str) -> Decision:
-    found = compare(declared, host.get_fact(OllamaState, compact(declared.question)))
+    state = host.get_fact(OllamaState, compact(declared.question))
+    found = compare(declared, state) if state.get("root", True) else _NOT_ROOT
     if not found.effects:
         return found, []
     if refused := refusals(found):

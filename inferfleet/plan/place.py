@@ -78,9 +78,14 @@ def placed_models(
         able = [i for i in placed.values() if i.engine == model.engine]
         wanted = len(able) if model.replicas == "all" else int(model.replicas)
         if wanted > len(able) or not able:
-            count = "one" if model.replicas == "all" else str(wanted)
+            if not able:
+                mistakes.append(
+                    f"models.{name}: no {model.engine} instance is there to serve it; "
+                    f"add cards or `instances` to the inventory, or remove the model"
+                )
+                continue
             mistakes.append(
-                f"models.{name}: wants {count} of {len(able)} {model.engine} instances; "
+                f"models.{name}: wants {wanted} of {len(able)} {model.engine} instances; "
                 f"lower `replicas`, or add cards or `instances` to the inventory"
             )
             continue

@@ -17,8 +17,17 @@ _FUTURE = "from __future__ import annotations\n"
 
 def script(name: str) -> str:
     """The text of one script with its parts, such as `ollama_state`."""
-    text = (_SCRIPTS / f"{name}.py").read_text(encoding="utf-8")
-    return _PART.sub(lambda found: script(found[1]).replace(_FUTURE, "", 1), text)
+    return _with_parts(name, set())
+
+
+def _with_parts(name: str, there: set[str]) -> str:
+    def part(found: re.Match[str]) -> str:
+        if found[1] in there:
+            return ""
+        there.add(found[1])
+        return _with_parts(found[1], there).replace(_FUTURE, "", 1)
+
+    return _PART.sub(part, (_SCRIPTS / f"{name}.py").read_text(encoding="utf-8"))
 
 
 def shell_script(name: str) -> str:

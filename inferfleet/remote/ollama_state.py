@@ -18,6 +18,8 @@ import sys
 import urllib.request
 from typing import Any
 
+from inferfleet.remote.ollama_store import fingerprint
+
 MARK = "# Managed by inferfleet"
 DROP_IN = "zz-inferfleet.conf"
 SHOWN = "Id,LoadState,FragmentPath,UnitFileState,ActiveState,MainPID,NeedDaemonReload"
@@ -204,12 +206,6 @@ def manifests(models_dir: str) -> dict[str, str]:
     return found
 
 
-def fingerprint(path: str) -> list[int]:
-    """What changes whenever a file's content does (root could forge it; the disk cannot)."""
-    status = os.stat(path)
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-
-
 def blob_state(path: str, layer: dict[str, Any], known: dict[str, Any]) -> tuple[str, list[int]]:
     """`known`, `new`, `missing` or `corrupt`, and the fingerprint. What was hashed once is not, until it changes."""
     try:
@@ -277,6 +273,7 @@ def main(ask: dict[str, Any]) -> None:
     names = sorted(set(ask["units"]) | set(ours))
     shown = systemctl_show(names)
     state = {
+        "root": os.geteuid() == 0,
         "user": user(ask["user"]),
         "directories": {path: owner(path) for path in (ask["home"], ask["models_dir"])},
         "misowned": foreign_files(ask["models_dir"], ask["user"]),

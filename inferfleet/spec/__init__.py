@@ -178,6 +178,8 @@ def _engines_there(fleet: Fleet) -> list[str]:
         for position, instance in enumerate(node.node.instances or ())
         if getattr(node.engines, instance.engine) is None
     ]
+    if not fleet.models and all(n.node.instances is None and n.engines.ollama is None for n in fleet.nodes):
+        wrong.append('engines: none is declared, so nothing would run; add engines = {"ollama": {"version": ...}}')
     wrong += [
         f"models.{name}: engine {model.engine!r} is set up on no host; "
         f'add engines = {{"{model.engine}": {{"version": ...}}}}'

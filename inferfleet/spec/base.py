@@ -24,4 +24,5 @@ def _as_tuple(value: Any) -> Any:
 
 Listed = BeforeValidator(_as_tuple)
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+# Services have no right to the ports below.
+Port = Annotated[int, Field(ge=1024, le=65535)]

@@ -9,7 +9,7 @@ from paramiko import Channel
 from pyinfra import logger
 from pyinfra.api.arguments import ConnectorArguments
 from pyinfra.api.command import StringCommand
-from pyinfra.api.exceptions import ConnectError, ConnectorDataTypeError
+from pyinfra.api.exceptions import ConnectError, ConnectorDataTypeError, PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.output import echo, format_text
 from pyinfra.api.state import State
@@ -49,7 +49,12 @@ class FleetSSH(SSHConnector):
         """Connects, and turns Nagle's algorithm off; it adds a delayed-ACK wait (40 ms) to every exchange."""
         if self.client is not None:
             self.client.close()
-        super().connect()
+        try:
+            super().connect()
+        except ConnectError:
+            raise
+        except PyinfraError as error:  # such as a key file that is not there: that is this host's matter alone
+            raise ConnectError(str(error)) from error
         if not self._stock and self.client is not None and (transport := self.client.get_transport()):
             _no_delay(transport.sock)
             self._shells = Shells(transport)

@@ -45,7 +45,7 @@ def test_whole() -> None:
 
 
 SETTINGS: list[tuple[dict[str, Any], str, str]] = [
-    ({"host": "0.0.0.0", "port": 9}, "OLLAMA_HOST", "0.0.0.0:9"),
+    ({"host": "0.0.0.0", "port": 9999}, "OLLAMA_HOST", "0.0.0.0:9999"),
     ({"host": "::1"}, "OLLAMA_HOST", "[::1]:11434"),
     ({"models_dir": "/srv/ollama/models"}, "OLLAMA_MODELS", "/srv/ollama/models"),
     ({"parallel": 4}, "OLLAMA_NUM_PARALLEL", "4"),

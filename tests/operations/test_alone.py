@@ -9,12 +9,17 @@ from pyinfra.api import QuoteString
 from inferfleet.operations.live import alone
 
 
+def _command(lock: Path, script: str) -> str:
+    command = str(alone("python3 -c", QuoteString(script), QuoteString("{}")))
+    return command.replace("/run/inferfleet.lock", str(lock))
+
+
+def _start(lock: Path, script: str) -> Any:
+    return subprocess.Popen(["/bin/sh", "-c", _command(lock, script)], stdout=subprocess.PIPE, text=True)
+
+
 def _run(lock: Path, script: str) -> subprocess.CompletedProcess[str]:
-    command = (
-        str(alone("python3 -c", QuoteString(script), QuoteString("{}")))
-        .replace("/run/inferfleet.lock", str(lock))
-        .replace("-w 900", "-w 0")
-    )
+    command = _command(lock, script).replace("-w 900", "-w 0")
     return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
 
 
@@ -32,6 +37,26 @@ def test_another_run_works(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = _run(tmp_path / "lock", "print(1)")
-    assert done.returncode != 0 and done.stdout == ""
+    assert (done.returncode, done.stdout) == (75, "waiting for another run on this host\n")
     (line,) = done.stderr.splitlines()
     assert line.startswith("another run has been at work on this host for 15 minutes")
+
+
+def test_waits_for_another_run(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = _start(tmp_path / "lock", "print('done')")
+        assert waiting.stdout.readline() == "waiting for another run on this host\n"
+    assert waiting.communicate(timeout=10)[0].splitlines() == ["the other run has ended", "going on", "done"]
+
+
+def test_who_went_away_while_waiting_changes_nothing(tmp_path: Path) -> None:
+    """Ctrl-C here ends the connection; what waited there must not begin when its turn comes."""
+    mark = tmp_path / "mark"
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = _start(tmp_path / "lock", f"open({str(mark)!r}, 'w')")
+        waiting.stdout.readline()
+        waiting.stdout.close()
+    assert waiting.wait(10) != 0
+    assert not mark.exists()
