@@ -3,6 +3,7 @@
 import fcntl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from pyinfra.api import QuoteString
 
