@@ -128,7 +128,7 @@ def run(checks: Checks, fast: bool, arguments: Sequence[str]) -> None:
     if not fast:
         # Root leaves no cache in a clone that is not its own. Two labs at once: hosts wait more than they work.
         options = ["-v", "-p", "no:cacheprovider", *arguments]
-        together = ["-m", "lab and not alone", "-n", "2", "--dist", "loadgroup"]
+        together = ["-m", "lab and not alone", "-n", "2", "--dist", "loadfile"]
         checks.pytest("Lab tests", [*together, *options], root=True)
         checks.pytest("Lab tests that want the machine alone", ["-m", "lab and alone", *options], root=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sshd_host import Sshd
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 INVENTORY = """\
 {lines}

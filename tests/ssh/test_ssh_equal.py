@@ -5,7 +5,7 @@ from pyinfra.api.command import StringCommand
 from pyinfra.api.host import Host
 from sshd_host import PASSWORD
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 COMMANDS = [
     ("true", {}),

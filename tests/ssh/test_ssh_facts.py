@@ -18,7 +18,7 @@ from sshd_host import PASSWORD, Connect
 
 from inferfleet.ssh import FleetSSH, cache, round_trips
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 PATH = "/home/deploy/thing"
 

@@ -13,7 +13,7 @@ from sshd_host import Connect
 
 from inferfleet.ssh import FleetSSH
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 
 @pytest.fixture

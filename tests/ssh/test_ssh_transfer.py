@@ -12,7 +12,7 @@ from sshd_host import PASSWORD
 
 from inferfleet.ssh import round_trips, transfer
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 ELEVATED = [
     {},

@@ -11,7 +11,7 @@ from sshd_host import Connect
 
 from inferfleet.ssh import FleetSSH, shell, use
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 
 def test_plain_names_take_ours_and_what_builds_on_stock_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
