@@ -1,4 +1,4 @@
-"""What runs on the fleet. Every setting and its default: docs/reference/inventory.md."""
+"""What runs on the fleet. Every setting and its default: the inventory reference in inferfleet's docs."""
 
 _sudo = True
 
