@@ -58,8 +58,8 @@ is never guessed from `"on"` or `1`. A duration is `"forever"`, a whole number o
 
 Where the keys are written: hosts with `gpus` and `instances` in the inventory file (`inventory/prod.py`); `models`,
 `engines` and `sources` in `inventory/group_data/all.py`, or for a group of hosts in `inventory/group_data/<group>.py`.
-All of pyinfra's own keys (`ssh_user`, `ssh_key`, `_sudo`, ...) work as pyinfra documents them; `inferfleet verify` needs
-a key or an agent, and sudo without a password.
+All of pyinfra's own keys (`ssh_user`, `ssh_key`, `_sudo`, ...) work as pyinfra documents them; `inferfleet verify`
+needs a key or an agent, and sudo without a password.
 """
 
 

@@ -1,21 +1,22 @@
 """Where this machine gets Debian packages from, asked of apt itself.
 
-Hosts always ask for Debian's usual addresses, as a freshly installed server does; the lab's apt
-proxy (`aptcache`) takes the files from the mirror found here.
+Hosts always ask for the same addresses, which only the lab's apt proxy (`aptcache`) knows; it takes
+the files from the mirror found here.
 """
 
 import os
 import platform
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from inferfleet.lab.system import run
+from inferfleet.errors import LabError
+from inferfleet.lab.system import PATH, run
 
-ARCHIVE = "http://deb.debian.org/debian"
-"""Debian's usual address, in the sources of every new Debian; also what is used where this
-machine's apt knows no Debian mirror (Ubuntu, a CD-ROM, a snapshot of files)."""
-SECURITY = "http://deb.debian.org/debian-security"
+ARCHIVE = "http://debian.lab/debian"
+SECURITY = "http://debian.lab/debian-security"
+"""The addresses in the hosts' sources. Names of a lab, so that a host outlives another mirror."""
 
 # Settings that say how much apt here trusts dates: a mirror frozen in time, or a machine whose
 # clock is off, needs the same settings in the hosts.
@@ -28,8 +29,8 @@ _FORMAT = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)"
 class Mirror:
     """The two archives of Debian as this machine reaches them, without a slash at the end."""
 
-    archive: str = ARCHIVE
-    security: str = SECURITY
+    archive: str
+    security: str
 
     def proxy_map(self) -> list[str]:
         """The PREFIX=URL arguments of the apt proxy."""
@@ -43,10 +44,10 @@ def machine_mirror() -> Mirror:
     goes first, for an Ubuntu machine that has a Debian mirror near it.
     """
     if own := os.environ.get("INFERFLEET_DEBIAN_MIRROR"):
-        return Mirror(own.rstrip("/"), own.rstrip("/") + "-security")
+        return beside(own)
     release = platform.freedesktop_os_release()
     if release.get("ID") != "debian":
-        return Mirror()
+        return usual()
     targets = run(["apt-get", "indextargets", "--format", _FORMAT, "Created-By: Packages"], check=False).stdout
     return choose(targets, release.get("VERSION_CODENAME", ""))
 
@@ -64,7 +65,27 @@ def choose(targets: str, codename: str) -> Mirror:
         address = plain(uri)
         if component == "main" and address is not None:
             found.setdefault(suite, address)
-    return Mirror(found.get(codename, ARCHIVE), found.get(f"{codename}-security", SECURITY))
+    archive, security = found.get(codename), found.get(f"{codename}-security")
+    return Mirror(archive or usual().archive, security or usual().security)
+
+
+def beside(archive: str) -> Mirror:
+    """A mirror that has the security archive beside the other, as Debian's own has."""
+    return Mirror(archive.rstrip("/"), archive.rstrip("/") + "-security")
+
+
+def usual() -> Mirror:
+    """Debian's usual mirror, asked of debootstrap (1.0.128, `DEF_MIRROR`), for a machine whose apt knows none.
+
+    Raises:
+        LabError: debootstrap does not say it in the form that is known.
+    """
+    program = shutil.which("debootstrap", path=PATH)
+    text = Path(program).read_text(errors="replace") if program else ""
+    if found := re.search(r'^DEF_MIRROR="(http[^"]+)"', text, re.MULTILINE):
+        return beside(found[1])
+    hint = "set INFERFLEET_DEBIAN_MIRROR to the address of one"
+    raise LabError("lab: this machine's apt knows no Debian mirror, and debootstrap names none", hint)
 
 
 def plain(uri: str) -> str | None:

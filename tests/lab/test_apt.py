@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from inferfleet.errors import LabError
 from inferfleet.lab import aptcache, aptsource
-from inferfleet.lab.aptsource import ARCHIVE, SECURITY, Mirror
+from inferfleet.lab.aptsource import ARCHIVE, Mirror
 
+USUAL = Mirror("http://usual.test/debian", "http://usual.test/debian-security")
 TARGETS = {
     "debian.sources, updated": (
         "http://near.test/debian/ bookworm main Debian\n"
@@ -25,19 +27,20 @@ TARGETS = {
     ),
     "another vendor with Debian's code name first": (
         "https://vendor.test/deb/ bookworm main Vendor\nhttp://near.test/debian/ bookworm main Debian\n",
-        Mirror("http://near.test/debian", SECURITY),
+        Mirror("http://near.test/debian", USUAL.security),
     ),
     "never updated": (
         "http://near.test/debian/ bookworm main\nhttps://docker.test/linux/debian/ bookworm stable\n",
-        Mirror("http://near.test/debian", SECURITY),
+        Mirror("http://near.test/debian", USUAL.security),
     ),
-    "a CD-ROM": ("cdrom:[Debian]/ bookworm main\n", Mirror()),
-    "nothing": ("", Mirror()),
+    "a CD-ROM": ("cdrom:[Debian]/ bookworm main\n", USUAL),
+    "nothing": ("", USUAL),
 }
 
 
 @pytest.mark.parametrize("case", TARGETS)
-def test_the_mirror_is_found_in_apts_own_words(case: str) -> None:
+def test_the_mirror_is_found_in_apts_own_words(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aptsource, "usual", lambda: USUAL)
     targets, mirror = TARGETS[case]
     assert aptsource.choose(targets, "bookworm") == mirror
 
@@ -48,10 +51,21 @@ def test_a_mirror_list_gives_its_first_address(tmp_path: Path) -> None:
     assert aptsource.plain(f"mirror+file:{tmp_path}/none") is None
 
 
+def test_the_usual_mirror_is_debootstraps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aptsource, "PATH", str(tmp_path))
+    with pytest.raises(LabError, match="set INFERFLEET_DEBIAN_MIRROR"):
+        aptsource.usual()
+    program = tmp_path / "debootstrap"
+    program.write_text('#!/bin/sh\nDEF_MIRROR="http://usual.test/debian"\n')
+    program.chmod(0o755)
+    assert aptsource.usual() == USUAL
+
+
 def test_ubuntu_falls_back_to_debians_usual_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("INFERFLEET_DEBIAN_MIRROR", raising=False)
     monkeypatch.setattr("platform.freedesktop_os_release", lambda: {"ID": "ubuntu", "VERSION_CODENAME": "noble"})
-    assert aptsource.machine_mirror() == Mirror(ARCHIVE, SECURITY)
+    monkeypatch.setattr(aptsource, "usual", lambda: USUAL)
+    assert aptsource.machine_mirror() == USUAL
     monkeypatch.setenv("INFERFLEET_DEBIAN_MIRROR", "http://near.test/debian/")
     assert aptsource.machine_mirror() == Mirror("http://near.test/debian", "http://near.test/debian-security")
 
