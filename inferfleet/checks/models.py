@@ -35,12 +35,16 @@ def answers(address: str, model: str, expect: Mapping[str, str], on_gpu: bool, t
         got = found["answers"][prompt]["text"]
         if got != wanted:
             return f"{prompt!r} was answered {got!r}, expected {wanted!r}"
-    return _where(found["loaded"], model, on_gpu)
+    return _where([(size, vram) for name, size, vram in found["loaded"] if name in _same(target, model)], on_gpu)
 
 
-def _where(loaded: list[tuple[str, int, int]], model: str, on_gpu: bool) -> str:
-    """Names that share their weights share a runner, so the model may stand there under another name."""
-    sizes = [(size, vram) for name, size, vram in loaded if name == model] or [(s, v) for _, s, v in loaded]
+def _same(target: Target, model: str) -> set[str]:
+    """Names that share their weights share a runner, so the model may stand in memory under another name."""
+    store = {name: entry["weights"] for name, entry in target.report["models"].items() if entry}
+    return {model} | {name for name, weights in store.items() if weights and weights == store.get(model)}
+
+
+def _where(sizes: list[tuple[int, int]], on_gpu: bool) -> str:
     if not sizes:
         return "it is not in memory after it answered"
     size, vram = sizes[0]

@@ -14,13 +14,21 @@ from inferfleet.operations.effects import converging, refusals
 from inferfleet.operations.live import alone
 from inferfleet.remote import compact, script
 
-_NOT_ROOT = Changes((Effect("refuse", "this host", "pyinfra is not root there; set _sudo = True in the inventory"),))
+_NOT_ROOT = "pyinfra is not root there; set _sudo = True in the inventory"
 Decision = tuple[Changes, list[StringCommand]]
+
+
+def _refused(why: str) -> Changes:
+    return Changes((Effect("refuse", "this host", why),))
 
 
 def _decide(compare: Callable[[OllamaHost, dict[str, Any]], Changes], declared: OllamaHost, tool: str) -> Decision:
     state = host.get_fact(OllamaState, compact(declared.question))
-    found = compare(declared, state) if state.get("root", True) else _NOT_ROOT
+    try:
+        found = compare(declared, state) if state.get("root", True) else _refused(_NOT_ROOT)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        # Raising here would stop all hosts (pyinfra 3.10); an answer of a shape nobody thought of is one host's matter.
+        found = _refused(f"its answer cannot be understood ({type(error).__name__}: {error}); please report this")
     if not found.effects:
         return found, []
     if refused := refusals(found):
