@@ -29,7 +29,6 @@ PAGES = sorted([*CLONE.glob("*.md"), *CLONE.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[(?P<text>[^\]]*)\]\((?P<to>[^)\s]+)\)")
 INLINE = re.compile(r"`([^`\n]+)`")
-# Made by hand from `just bench`; drop this line when it is there.
 
 
 class Block(NamedTuple):
