@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from inferfleet.checks.base import UNREACHED
+from inferfleet.checks.fleet import CheckedFleet
+from inferfleet.checks.plugin import FLEET
 
 __all__ = ["UNREACHED", "Listener", "as_json", "verify"]
 
@@ -17,10 +19,13 @@ __all__ = ["UNREACHED", "Listener", "as_json", "verify"]
 class Listener:
     """Collects what pytest reports, and hands on each sentence as soon as it is known."""
 
-    def __init__(self, say: Callable[[str, str], None]) -> None:
+    def __init__(self, fleet: CheckedFleet, say: Callable[[str, str], None]) -> None:
         self.results: list[dict[str, Any]] = []
-        self.broken = ""
-        self._say = say
+        self._fleet, self._say = fleet, say
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Hand the fleet to the plugin."""
+        config.stash[FLEET] = self._fleet
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A check is done when its call is, or when its set-up failed."""
@@ -33,11 +38,6 @@ class Listener:
         self.results.append({"check": sentence, "holds": report.passed, "reason": reason, "seconds": report.duration})
         self._say(sentence, reason)
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """An inventory with mistakes fails while its checks are collected."""
-        if report.failed:
-            self.broken = str(report.longrepr)
-
 
 def verify(inventory: str, say: Callable[[str, str], None], junit: Path | None = None) -> Listener:
     """Run every check of the fleet.
@@ -46,23 +46,16 @@ def verify(inventory: str, say: Callable[[str, str], None], junit: Path | None =
         inventory: path of the inventory file.
         say: told each sentence and, where it does not hold, why.
         junit: where to write a JUnit report.
+
+    Raises:
+        FleetError: the inventory cannot be read.
+        SpecError: one line for each mistake in it.
     """
-    listener = Listener(say)
+    listener = Listener(CheckedFleet(inventory), say)
     tests = str(files("inferfleet.checks") / "fleet_test.py")
-    options = [
-        "--inventory",
-        inventory,
-        "-p",
-        "no:terminal",
-        "-p",
-        "no:cacheprovider",
-        "-o",
-        "addopts=",
-        "-c",
-        os.devnull,
-    ]
-    # The plugin may already be named by the project's own pytest settings, which `-c` leaves out.
-    options += ["-p", "inferfleet.checks.plugin", "--rootdir", str(Path(tests).parent)]
+    # The project's own pytest settings are left out (`-c`); they may name the plugin a second time.
+    words = f"-p no:terminal -p no:cacheprovider -p inferfleet.checks.plugin -o addopts= -c {os.devnull} --rootdir"
+    options = [*words.split(), str(Path(tests).parent)]
     if junit:
         options.append(f"--junitxml={junit}")
     pytest.main([tests, *options], plugins=[listener])
