@@ -12,6 +12,9 @@ def account(declared: OllamaHost, state: dict[str, Any]) -> Changes:
     effects = []
     if state.get("user") is None:
         effects.append(Effect("create", f"user {ollama.USER}", "is missing"))
+    elif outside := state["user"]["outside"]:
+        groups = " and ".join(outside)
+        effects.append(Effect("repair", f"user {ollama.USER}", f"is not in {groups}, which may open cards"))
     directories = state.get("directories", {})
     for path in (ollama.HOME, declared.models_dir):
         found = directories.get(path)

@@ -77,6 +77,7 @@ def _work(
     recorded = state.get("record", {}).get("models", {})
     return {
         "models_dir": declared.models_dir,
+        "proxy": declared.proxy,
         "record": RECORD,
         "addresses": {service.name: service.address for service in declared.services},
         "bring": [_order(entry, found, recorded) for entry in declared.store if entry.name in bring],

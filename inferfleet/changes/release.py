@@ -29,6 +29,7 @@ def release(declared: OllamaHost, state: dict[str, Any]) -> Changes:
         "base": f"{declared.source}/v{version}",
         "archive": ollama.ARCHIVE,
         "sha256": declared.sha256,
+        "proxy": declared.proxy,
         "unpack": unpack,
         "keep": sorted(kept),
     }

@@ -66,6 +66,12 @@ class OllamaHost:
     store: tuple[Entry, ...]
 
     @property
+    def proxy(self) -> dict[str, str]:
+        """The proxy that the engine's environment names, for what the host fetches itself."""
+        names = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+        return {k: v for s in self.services for k, v in s.environment.items() if k.upper() in names}
+
+    @property
     def question(self) -> dict[str, object]:
         """What to ask the host (`remote/ollama_state.py`); one question for all operations, so one answer."""
         return {

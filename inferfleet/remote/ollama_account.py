@@ -25,17 +25,16 @@ def group_exists(name: str) -> bool:
 
 def make_user(name: str, home: str) -> None:
     """The user exists, and may open the cards' device nodes."""
-    try:
-        pwd.getpwnam(name)
-        return
-    except KeyError:
-        pass
     groups = ",".join(group for group in ("render", "video") if group_exists(group))
     own = ["-g", name] if group_exists(name) else ["-U"]
-    command = ["useradd", "-r", "-s", "/bin/false", "-d", home, *own, *(["-G", groups] if groups else []), name]
+    try:
+        pwd.getpwnam(name)
+        command = ["usermod", "-a", "-G", groups, name] if groups else ["true"]
+    except KeyError:
+        command = ["useradd", "-r", "-s", "/bin/false", "-d", home, *own, *(["-G", groups] if groups else []), name]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        sys.exit(f"ollama account: useradd {name}: {' '.join(done.stdout.split()) or done.returncode}")
+        sys.exit(f"ollama account: {command[0]} {name}: {' '.join(done.stdout.split()) or done.returncode}")
 
 
 def give(path: str, entry: pwd.struct_passwd) -> None:

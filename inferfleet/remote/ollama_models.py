@@ -1,8 +1,8 @@
 """Bring the declared models into the store, remove what we brought and nobody declares, load what must stay loaded.
 
-Told {"models_dir", "record", "addresses", "bring", "known", "checked", "broken", "remove", "forget", "load", "stay"}.
-The record says which names we brought (written before the work, so that a killed run still knows) and which blobs were
-whole.
+Told {"models_dir", "proxy", "record", "addresses", "bring", "known", "checked", "broken", "remove", "forget", "load",
+"stay"}. The record says which names we brought (written before the work, so that a killed run still knows) and which
+blobs were whole.
 """
 
 from __future__ import annotations
@@ -235,6 +235,7 @@ def main(work: dict[str, Any]) -> None:
     Raises:
         Failed: one line for each model that could not be brought; all others are.
     """
+    os.environ.update(work["proxy"])
     record, addresses = read_record(work["record"]), work["addresses"]
     puller = next(iter(addresses.values()))
     for name in work["forget"]:

@@ -1,8 +1,8 @@
 """Fetch a release, check it, unpack it beside the others, make it live by one rename, remove older ones.
 
-Told {"root", "version", "base", "archive", "sha256", "unpack", "keep"}. Killed at any point it leaves the live version
-as it was, and the next run begins anew. (Where the live version itself is repaired there is one instant, between two
-renames, in which it is away.)
+Told {"root", "version", "base", "archive", "sha256", "proxy", "unpack", "keep"}. Killed at any point it leaves the live
+version as it was, and the next run begins anew. (Where the live version itself is repaired there is one instant,
+between two renames, in which it is away.)
 """
 
 from __future__ import annotations
@@ -177,6 +177,7 @@ def remove_older(root: str, keep: list[str]) -> None:
 def main(work: dict[str, Any]) -> None:
     """Bring it about."""
     os.umask(0o022)  # a hardened host's 077 would shut the service's user out of what root makes
+    os.environ.update(work["proxy"])
     root = work["root"]
     os.makedirs(root, exist_ok=True)
     leftovers(root)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
+import grp
 import http.client
 import json
 import os
@@ -18,7 +18,7 @@ import sys
 import urllib.request
 from typing import Any
 
-from inferfleet.remote.ollama_store import fingerprint
+from inferfleet.remote.ollama_store import fingerprint, sha256_of
 
 MARK = "# Managed by inferfleet"
 DROP_IN = "zz-inferfleet.conf"
@@ -78,19 +78,19 @@ def owner(path: str) -> dict[str, str] | None:
 
 def sha256(path: str) -> str:
     """The digest of a file."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+        return sha256_of(file)
 
 
-def user(name: str) -> dict[str, str] | None:
-    """The account, None where there is none."""
+def user(name: str) -> dict[str, Any] | None:
+    """The account, and those groups that may open cards which it is not in; None where there is none."""
     try:
-        return {"home": pwd.getpwnam(name).pw_dir}
+        entry = pwd.getpwnam(name)
     except KeyError:
         return None
+    groups = [group for group in grp.getgrall() if group.gr_name in ("render", "video")]
+    outside = [g.gr_name for g in groups if name not in g.gr_mem and g.gr_gid != entry.pw_gid]
+    return {"home": entry.pw_dir, "outside": sorted(outside)}
 
 
 def release(root: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def state_of(host: OllamaHost) -> State:
     root = {"owner": "root", "mode": "644"}
     ollama = {"owner": "ollama", "mode": "755"}
     return {
-        "user": {"home": "/usr/share/ollama"},
+        "user": {"home": "/usr/share/ollama", "outside": []},
         "directories": {"/usr/share/ollama": ollama, host.models_dir: ollama},
         "misowned": None,
         "release": {

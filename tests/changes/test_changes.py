@@ -21,6 +21,10 @@ CUTS = " (cuts its requests)"
 
 ACCOUNT: dict[str, tuple[list[Spoil], list[str]]] = {
     "no user": ([("user", None)], ["create user ollama: is missing"]),
+    "user of before without the cards' groups": (
+        [("user|outside", ["render", "video"])],
+        ["repair user ollama: is not in render and video, which may open cards"],
+    ),
     "no home": ([("directories|/usr/share/ollama", None)], ["create /usr/share/ollama: is missing"]),
     "no store": ([(f"directories|{STORE}", None)], [f"create {STORE}: is missing"]),
     "store of another": (

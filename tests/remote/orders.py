@@ -18,6 +18,7 @@ def an_order(name: str = "tiny:latest", **changed: Any) -> dict[str, Any]:
 def to_do(ollama: Site, store: Store, *orders: dict[str, Any], **changed: Any) -> dict[str, Any]:
     return {
         "models_dir": str(store.path),
+        "proxy": {},
         "record": str(store.path.parent / "lib/ollama.json"),
         "addresses": {"ollama-gpu0": ollama.address},
         "bring": list(orders),

@@ -61,6 +61,7 @@ def _work(source: Site, root: Path, version: str, **changed: Any) -> dict[str, A
         "base": f"{source.url}/v{version}",
         "archive": "ollama-linux-{arch}.tar.zst",
         "sha256": None,
+        "proxy": {},
         "unpack": True,
         "keep": [version],
         **changed,
@@ -101,6 +102,16 @@ def test_a_failure_is_one_line(run: Run, source: Site, root: Path) -> None:
     done = run("ollama_release", _work(source, root, NEW))
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
     assert f"{source.url}/v{NEW}/sha256sum.txt broke off: IncompleteRead" in done.stderr
+
+
+def test_the_declared_proxy_is_asked(run: Run, source: Site, root: Path) -> None:
+    """The site here plays the proxy: it is asked for the whole address of another host."""
+    name = f"/v{NEW}/{ARCHIVE}"
+    source.routes[f"http://releases.test{name}"] = source.routes[name]
+    digest, proxy = hashlib.sha256(RELEASES[NEW]).hexdigest(), {"HTTP_PROXY": source.url, "http_proxy": source.url}
+    work = {**_work(source, root, NEW, sha256=digest), "base": f"http://releases.test/v{NEW}", "proxy": proxy}
+    assert run("ollama_release", work).returncode == 0
+    assert source.paths() == [f"GET http://releases.test{name}"]
 
 
 def test_the_declared_digest_needs_no_list(source: Site, root: Path) -> None:
