@@ -105,11 +105,10 @@ class Cgroup:
     def pids(self) -> set[int]:
         """Process ids in this cgroup and below it, as this machine counts them."""
         found: set[int] = set()
-        for procs in self.dirs[0].rglob("cgroup.procs"):
-            try:
-                found.update(map(int, procs.read_text().split()))
-            except OSError:  # the cgroup went away between listing and reading
-                continue
+        # Cgroups come and go while they are walked through: os.walk passes over those, rglob raises.
+        for path, _, _ in os.walk(self.dirs[0]):
+            with suppress(OSError):
+                found.update(map(int, Path(path, "cgroup.procs").read_text().split()))
         return found
 
     def kill(self, timeout_s: float = 10.0) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from inferfleet.errors import LabError
 from inferfleet.lab import HostSpec, Lab, attach, state
-from inferfleet.lab.cgroup import hierarchies
+from inferfleet.lab.base import RECIPE
+from inferfleet.lab.cgroup import Cgroup, hierarchies
 from inferfleet.lab.paths import apt_cache_dir, labs_dir
 from inferfleet.lab.say import quiet
 from inferfleet.lab.state import Process
@@ -43,7 +44,7 @@ def machine() -> dict[str, set[str]]:
         "forwarding": {Path("/proc/sys/net/ipv4/ip_forward").read_text()},
         "namespaces": lines_of("ip", "netns"),
         "mounts": set(Path("/proc/self/mountinfo").read_text().splitlines()),
-        "cgroups": {str(path) for top in hierarchies() for path in top.rglob("*") if path.is_dir()},
+        "cgroups": {path for top in hierarchies() for path, _, _ in os.walk(top)},
         "labs": {path.name for path in labs_dir().iterdir()},
         "run": {path.name for path in Path("/run").iterdir()},
     }
@@ -71,9 +72,7 @@ def processes_of(tag: str, init: Process) -> set[Process]:
     """Every process in the lab's cgroup or in one of its namespaces."""
     kinds = ("pid", "net", "mnt")
     theirs = {os.readlink(f"/proc/{init.pid}/ns/{kind}") for kind in kinds}
-    cgroup = hierarchies()[0] / f"inferfleet-{tag}"
-    members = [pid for procs in cgroup.rglob("cgroup.procs") for pid in procs.read_text().split()]
-    found = {process for pid in members if (process := Process.find(int(pid)))}
+    found = {process for pid in Cgroup(f"inferfleet-{tag}").pids() if (process := Process.find(pid))}
     assert len(found) > 10  # a systemd and what it runs: the list is not an empty promise
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -195,8 +194,8 @@ def test_a_base_root_cut_short_is_not_taken_for_whole(tmp_path: Path) -> None:
         builder.kill()
     assert wait_gone({process for process in cage if process}) == set()
     assert [path.name for path in sorted((tmp_path / "bases").iterdir())] == [
-        "trixie-1.log",
-        "trixie-1.part",
+        f"trixie-{RECIPE}.log",
+        f"trixie-{RECIPE}.part",
         "trixie.lock",
     ]
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
