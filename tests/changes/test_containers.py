@@ -128,7 +128,7 @@ def test_one_difference(path: str, value: Any, effects: list[str]) -> None:
     ],
 )
 def test_another_setting_is_named(path: str, value: Any, says: str) -> None:
-    """What a user changes in the inventory is what the plan says, and it recreates that one (pyinfra#1561: "No change")."""
+    """What a user changes is what the plan says, and it recreates that instance alone (pyinfra#1561: "No change")."""
     state = spoiled(state_of(DECLARED), (f"{RUNNING}|spec", "old"), (f"{RUNNING}|{path}", value))
     assert _said(state) == [f"restart ollama-gpu0: {says}{CUTS}"]
     assert [name for name, *_ in changes.containers(DECLARED, state).work["restart"]] == ["ollama-gpu0"]
