@@ -27,7 +27,7 @@ MAY = {
     "current": {"spec", "plan"},
     "inventory": {"errors", "spec", "plan"},
     "read_inventory": set(),
-    "checks": {"errors", "spec", "placed", "engines", "plan", "services", "remote", "inventory"},
+    "checks": {"errors", "spec", "placed", "engines", "plan", "services", "containers", "remote", "inventory"},
     "verify": {"errors", "inventory", "checks"},
     "ssh": set(),
     "lab": {"errors"},

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from inferfleet.changes.base import Changes, Effect
+from inferfleet.changes.services import services
 from inferfleet.engines.ollama_host import RECORD, OllamaHost
 from inferfleet.engines.ollama_store import Entry
 
@@ -14,7 +15,7 @@ def models(declared: OllamaHost, state: dict[str, Any], restarted: Collection[st
     Args:
         declared: what must be.
         state: what the host says of itself.
-        restarted: instances that this run starts anew before, and that then have nothing in memory.
+        restarted: containers that this run starts anew before, and that then have nothing in memory.
     """
     found, recorded = state.get("models", {}), state.get("record", {}).get("models", {})
     bring = {entry.name: reason for entry in declared.store if (reason := _why_brought(entry, found, recorded))}
@@ -23,7 +24,8 @@ def models(declared: OllamaHost, state: dict[str, Any], restarted: Collection[st
             bring[entry.name] = f"is made from {entry.origin}"
     names = {entry.name for entry in declared.store}
     gone = [name for name, entry in recorded.items() if name not in names and name in found and entry["ours"]]
-    loaded = {name: models for name, models in state.get("loaded", {}).items() if name not in restarted}
+    anew = {*restarted, *(name for name, _ in services(declared, state).work["restart"])}
+    loaded = {name: models for name, models in state.get("loaded", {}).items() if name not in anew}
     load = {s.name: _not_loaded(s.preload, found, loaded.get(s.name), bring) for s in declared.servers}
     effects = [Effect(_kind(entry), entry.name, bring[entry.name]) for entry in declared.store if entry.name in bring]
     effects += [Effect("remove", name, "is no longer declared") for name in gone]

@@ -29,10 +29,10 @@ def services(declared: NodePlan) -> tuple[Changes, list[StringCommand]]:
     return decided(lambda: changes.containers(made, state), state, work)
 
 
-def restarts(declared: NodePlan) -> list[list[str]]:
-    """What `services` would start anew now: name, address, version and digest of each; to be asked in an operation."""
+def restarts(declared: NodePlan) -> list[str]:
+    """The containers that `services` would start anew now; to be asked in an operation."""
     made, state = _asked(declared)
-    return list(changes.containers(made, state).work.get("restart", []))
+    return [name for name, *_ in changes.containers(made, state).work.get("restart", [])]
 
 
 def _asked(declared: NodePlan) -> tuple[Sequence[Container], dict[str, Any]]:

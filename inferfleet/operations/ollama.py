@@ -57,7 +57,6 @@ def models(declared: OllamaHost, node: NodePlan) -> Decision:
     """Every declared model is in the store and in memory; what we brought and is declared no longer is gone."""
 
     def compare(declared: OllamaHost, state: dict[str, Any]) -> Changes:
-        restarted = changes.services(declared, state).work["restart"] + containers.restarts(node)
-        return changes.models(declared, state, [name for name, *_ in restarted])
+        return changes.models(declared, state, containers.restarts(node))
 
     return _decide(compare, declared, "ollama_models")

@@ -1,12 +1,13 @@
-"""The packages that llama-server and the software GPU are made of, from a suite newer than the hosts'."""
+"""llama.cpp and the software GPU: packages of a newer suite of Debian than the hosts have."""
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from inferfleet.errors import LabError
-from inferfleet.lab.mirror.aptfetch import download
+from inferfleet.lab.mirror.debian import Apt
 from inferfleet.lab.mirror.store import fresh_part, locked
 
 SUITE: Final = "forky"
@@ -39,9 +40,12 @@ def fetch_packages(cache: Path, say: Callable[[str], None], refresh: bool = Fals
             return sets[-1]
         say(f"fetching llama.cpp and the software GPU from Debian {SUITE} (90 MB)")
         part = fresh_part(kept)
-        found = download(part, SUITE, PACKAGES)
+        apt = Apt(SUITE, part)
+        apt.download_all(PACKAGES)
+        found = apt.archives
         target = kept / _set_name(found)
         if not target.exists():
+            _write_sums(found)
             kept.mkdir(parents=True, exist_ok=True)
             found.rename(target)
         shutil.rmtree(part)
@@ -56,3 +60,11 @@ def _set_name(archives: Path) -> str:
         return names[0].split("_")[1].replace("1%3a", "")
 
     return f"llama-{version('llama.cpp-tools')}_mesa-{version('mesa-vulkan-drivers')}"
+
+
+def _write_sums(archives: Path) -> None:
+    shutil.rmtree(archives / "partial")
+    (archives / "lock").unlink(missing_ok=True)
+    debs = sorted(archives.glob("*.deb"))
+    sums = [f"{hashlib.sha256(deb.read_bytes()).hexdigest()}  {deb.name}\n" for deb in debs]
+    (archives / "SHA256SUMS").write_text("".join(sums))

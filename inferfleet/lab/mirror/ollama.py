@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from inferfleet.errors import LabError
-from inferfleet.lab.mirror.aptfetch import KEYRING
+from inferfleet.lab.mirror.debian import KEYRING
 from inferfleet.lab.mirror.forky import fetch_packages
 from inferfleet.lab.mirror.go import go_install, has_go
 from inferfleet.lab.mirror.pack import pack
@@ -63,7 +63,7 @@ def build_ollama(version: str, cache: Path, say: Callable[[str], None], refresh:
     target = cache / "mirror" / "ollama" / f"v{version}"
     if refresh or not _is_current(target):
         _check_machine()
-        binary = ollama_binary(version, cache, say)
+        binary = _binary(version, cache, say)
         runtime = llama_runtime(fetch_packages(cache, say, refresh), cache, say)
         _release(target, binary, runtime, say)
     return target
@@ -84,9 +84,7 @@ def _check_machine() -> None:
         raise LabError(f"Ollama: packages are missing (got none of {', '.join(missing)})", "apt-get install them")
 
 
-def ollama_binary(version: str, cache: Path, say: Callable[[str], None]) -> Path:
-    """The program of one version, built once; `build_ollama` says whether it can be built here."""
-
+def _binary(version: str, cache: Path, say: Callable[[str], None]) -> Path:
     def make(part: Path) -> None:
         say(f"building Ollama {version} (the first version takes some 2 minutes)")
         stamp = f"-s -w -X=github.com/ollama/ollama/version.Version={version}"

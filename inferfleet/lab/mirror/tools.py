@@ -1,13 +1,12 @@
 """Programs of Debian that the lab's images and their registry need, unpacked and not installed."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from inferfleet.lab.mirror.aptfetch import download
 from inferfleet.lab.mirror.command import build_run
-from inferfleet.lab.mirror.store import fresh_part, locked
+from inferfleet.lab.mirror.debian import fetch_debs
+from inferfleet.lab.mirror.store import make_once
 
 SUITE: Final = "bookworm"
 """Its docker-registry (2.8.2) runs with any libc from 2.34 on, so on each machine that can carry a lab."""
@@ -23,18 +22,11 @@ def fetch_tools(cache: Path, say: Callable[[str], None]) -> Path:
     Raises:
         LabError: apt is missing, or the mirror cannot be reached or trusted.
     """
-    kept = cache / "images" / "tools"
-    with locked(kept):
-        trees = sorted(kept.glob("[!.]*"), key=lambda one: one.stat().st_mtime)
-        if trees:
-            return trees[-1]
-        say("fetching busybox and a container registry from Debian (6 MB)")
-        part = fresh_part(kept)
-        debs = sorted(download(part / "apt", SUITE, PACKAGES, alone=True).glob("*.deb"))
-        for deb in debs:
-            build_run(deb.name, ["dpkg-deb", "--extract", deb, part / "tree"])
-        target = kept / "_".join("-".join(deb.name.split("_")[:2]).replace("1%3a", "") for deb in debs)
-        kept.mkdir(parents=True, exist_ok=True)
-        (part / "tree").rename(target)
-        shutil.rmtree(part)
-        return target
+    debs = fetch_debs(SUITE, PACKAGES, cache, say)
+
+    def unpack(part: Path) -> None:
+        for deb in debs.values():
+            build_run(deb.name, ["dpkg-deb", "--extract", deb, part])
+
+    versions = "_".join("-".join(debs[name].name.split("_")[:2]).replace("1%3a", "") for name in sorted(debs))
+    return make_once(cache / "images" / "tools" / versions, unpack)
