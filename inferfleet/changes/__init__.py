@@ -8,11 +8,12 @@ from inferfleet.changes.account import account
 from inferfleet.changes.base import Changes, Effect, FileChange
 from inferfleet.changes.cards import cards
 from inferfleet.changes.containers import containers, containers_gone
+from inferfleet.changes.images import images, unused_images
 from inferfleet.changes.models import models
 from inferfleet.changes.release import release
 from inferfleet.changes.services import services
 
 __all__ = [
-    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "models", "release",
-    "services",
+    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "images", "models",
+    "release", "services", "unused_images",
 ]  # fmt: skip
