@@ -7,21 +7,14 @@ that could not be asked yet (no python3): everything is missing there.
 from inferfleet.changes.account import account
 from inferfleet.changes.base import Changes, Effect, FileChange
 from inferfleet.changes.cards import cards
-<<<<<<< HEAD
-from inferfleet.changes.docker import docker
-=======
 from inferfleet.changes.containers import containers, containers_gone
+from inferfleet.changes.docker import docker
 from inferfleet.changes.images import images, unused_images
->>>>>>> dd39c47721d74f06537a9da02c5475582823b0ba
 from inferfleet.changes.models import models
 from inferfleet.changes.release import release
 from inferfleet.changes.services import services
 
-<<<<<<< HEAD
-__all__ = ["Changes", "Effect", "FileChange", "account", "cards", "docker", "models", "release", "services"]
-=======
 __all__ = [
-    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "images", "models",
-    "release", "services", "unused_images",
+    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "docker", "images",
+    "models", "release", "services", "unused_images",
 ]  # fmt: skip
->>>>>>> dd39c47721d74f06537a9da02c5475582823b0ba
