@@ -98,7 +98,7 @@ def _entries(now: Any, wanted: Iterable[str], note: Mapping[str, Any] | None) ->
     own = [entry for entry in wanted if entry not in theirs]
     before = note["before"] if note else now
     value = theirs + own
-    return value or (None if before is None or not now else now), {"before": before, "set": own} if own else None
+    return value if value or before is not None else None, {"before": before, "set": own} if own else None
 
 
 def _get(content: Mapping[str, Any], key: str) -> Any:

@@ -43,7 +43,7 @@ def packages(declared: DockerHost, state: dict[str, Any]) -> Changes:
         "replace": declared.settings.replace,
         "install": wanted,
         "optional": ["docker-cli"] if not state else [],
-        "remove": gone if wanted else [],
+        "remove": gone,
         "hold": holds,
     }
     return Changes((*sources, *removed, *effects), work, files)

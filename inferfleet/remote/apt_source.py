@@ -252,8 +252,8 @@ def bring_packages(work: dict[str, Any]) -> None:
         bring_source(source, work["replace"])
     absent = [name for name in work["optional"] if name in work["install"] and not versions_of(name)]
     wanted = {name: version for name, version in work["install"].items() if name not in absent}
-    if wanted:
+    if wanted or work["remove"]:
         install({name: full_version(name, v) if v else None for name, v in wanted.items()}, work["remove"])
-        say(f"{', '.join(wanted)} installed")
+        say(", ".join([f"{name} installed" for name in wanted] + [f"{name} removed" for name in work["remove"]]))
     if held := [name for name in work["hold"] if name not in absent]:
         hold(held)
