@@ -2,11 +2,11 @@
 
 from pyinfra.api import deploy
 
-from inferfleet.engines.ollama_host import OllamaHost
 from inferfleet.operations import packages
+from inferfleet.plan import NodePlan
 
 
 @deploy("Base")
-def base(declared: OllamaHost) -> None:
+def base(node: NodePlan) -> None:
     """The host has python3 (facts), certificates (downloads) and zstd (Ollama's archives)."""
     packages.present(name="Packages", packages=["python3", "ca-certificates", "zstd"])

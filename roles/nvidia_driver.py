@@ -2,12 +2,12 @@
 
 from pyinfra.api import deploy
 
-from inferfleet.engines.nvidia_host import NvidiaHost
 from inferfleet.operations import nvidia
+from inferfleet.plan import NodePlan
 
 
 @deploy("NVIDIA driver")
-def nvidia_driver(declared: NvidiaHost) -> None:
+def nvidia_driver(node: NodePlan) -> None:
     """The driver serves the declared cards, and the host has them; where it does not, this host alone ends here."""
-    nvidia.driver(name="Driver", declared=declared)
-    nvidia.cards(name="Cards", declared=declared.gpus)
+    nvidia.driver(name="Driver", declared=node)
+    nvidia.cards(name="Cards", declared=node.gpus)

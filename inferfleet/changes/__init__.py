@@ -7,12 +7,13 @@ that could not be asked yet (no python3): everything is missing there.
 from inferfleet.changes.account import account
 from inferfleet.changes.base import Changes, Effect, FileChange
 from inferfleet.changes.cards import cards, with_uuids
+from inferfleet.changes.containers import containers, containers_gone
 from inferfleet.changes.driver import driver
 from inferfleet.changes.models import models
 from inferfleet.changes.release import release
 from inferfleet.changes.services import services
 
 __all__ = [
-    "Changes", "Effect", "FileChange",
-    "account", "cards", "driver", "models", "release", "services", "with_uuids",
+    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "driver",
+    "models", "release", "services", "with_uuids",
 ]  # fmt: skip
