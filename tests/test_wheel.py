@@ -30,7 +30,7 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 UUID = "GPU-00000000-0000-0000-0000-00000000000"
 CARDS = [{"index": n, "uuid": f"{UUID}{n}", "name": "NVIDIA A30", "memory_mib": 24576} for n in range(4)]
 NVML = {"driver": "580.65.06", "cuda": "13.0", "cards": CARDS, "error": None}
-PROBE = ["=== system", "ID=debian", "=== nvml", json.dumps(NVML)]
+PROBE = ["=== system", "ID=debian", "USER_ID=0", "=== nvml", json.dumps(NVML)]
 
 
 class BareHost(BaseConnector):

@@ -1,16 +1,15 @@
 """NVIDIA cards and their driver. The operations ask the same question, which is sent once."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pyinfra.api import StringCommand
 from pyinfra.context import host
 
 from inferfleet import changes
-from inferfleet.changes import Changes, Effect
+from inferfleet.changes import Changes
 from inferfleet.engines.nvidia_host import NvidiaHost
 from inferfleet.facts.gpus import GpuState
-from inferfleet.operations.effects import converging, refusals
+from inferfleet.operations.effects import converging, decided, refusals
 from inferfleet.placed import PlacedGpu
 from inferfleet.plan import NodePlan
 
@@ -23,8 +22,8 @@ def driver(declared: NodePlan) -> Decision:
     wanted = nvidia_host(declared)
     if not wanted.cards:
         return Changes(), []
-    found = _decided(lambda state: changes.driver(wanted, state))
-    return found, refusals(found)
+    state = host.get_fact(GpuState)
+    return decided(lambda: changes.driver(wanted, state), state, lambda found: [])
 
 
 @converging
@@ -32,8 +31,8 @@ def cards(declared: Sequence[PlacedGpu]) -> Decision:
     """The host has the cards that are declared, and they are well; one that has not fails alone."""
     if all(gpu.backend != "cuda" for gpu in declared):
         return Changes(), []
-    found = _decided(lambda state: changes.cards(declared, state))
-    return found, refusals(found)
+    state = host.get_fact(GpuState)
+    return decided(lambda: changes.cards(declared, state), state, refusals)
 
 
 def found_cards(declared: Sequence[PlacedGpu]) -> tuple[PlacedGpu, ...]:
@@ -54,12 +53,3 @@ def nvidia_host(node: NodePlan) -> NvidiaHost:
         source=node.sources.nvidia_driver,
         fingerprint=node.sources.nvidia_driver_fingerprint,
     )
-
-
-def _decided(compare: Callable[[dict[str, Any]], Changes]) -> Changes:
-    """The outcome; an answer of a shape nobody thought of is one host's matter, and must not stop the others."""
-    try:
-        return compare(host.get_fact(GpuState))
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        why = f"its answer about cards cannot be understood ({type(error).__name__}: {error}); please report this"
-        return Changes((Effect("refuse", "this host", why),))

@@ -8,6 +8,7 @@ section system
 cat /etc/os-release 2>/dev/null
 echo "KERNEL=$(uname -r)"
 echo "MACHINE=$(uname -m)"
+echo "USER_ID=$(id -u)"
 [ ! -e "/lib/modules/$(uname -r)/build/Makefile" ] || echo HEADERS=yes
 [ ! -e /run/reboot-required ] && [ ! -e /var/run/reboot-required ] || echo REBOOT_REQUIRED=yes
 for path in /sys/firmware/efi/efivars/SecureBoot-*; do

@@ -21,6 +21,7 @@ def answer(lines: Iterable[str]) -> dict[str, Any]:
         raise ValueError("the answer breaks off before the cards")
     asked = _asked(found)
     return {
+        "root": "USER_ID=0" in found.get("system", "").splitlines(),
         "by": asked.pop("by"),
         "error": asked["error"],
         "cards": [system.complete(card) for card in asked["cards"]],
