@@ -56,7 +56,7 @@ def test_bare_host(run: Run, tmp_path: Path) -> None:
 def test_no_systemd(run: Run, tmp_path: Path) -> None:
     done = run("ollama_state", _question(tmp_path), PATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "ollama: this host has no systemctl; Ollama as a service needs systemd\n"
+    assert done.stderr == "this host has no systemctl; services need systemd\n"
 
 
 def test_names_of_models(store: Store) -> None:
