@@ -10,5 +10,17 @@ from inferfleet.changes.cards import cards
 from inferfleet.changes.models import models
 from inferfleet.changes.release import release
 from inferfleet.changes.services import services
+from inferfleet.changes.toolkit import toolkit, toolkit_warnings
 
-__all__ = ["Changes", "Effect", "FileChange", "account", "cards", "models", "release", "services"]
+__all__ = [
+    "Changes",
+    "Effect",
+    "FileChange",
+    "account",
+    "cards",
+    "models",
+    "release",
+    "services",
+    "toolkit",
+    "toolkit_warnings",
+]

@@ -5,7 +5,7 @@ otherwise, and each acts only when there are effects: what is done is always ann
 """
 
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, cast
 from weakref import WeakKeyDictionary
@@ -22,6 +22,7 @@ P = ParamSpec("P")
 Decide = Callable[P, tuple[Changes, list[StringCommand]]]
 Announced = dict[tuple[str, str], tuple[Effect, ...]]
 
+_NOT_ROOT = "pyinfra is not root there; set _sudo = True in the inventory"
 _announced: WeakKeyDictionary[State, Announced] = WeakKeyDictionary()
 
 
@@ -53,6 +54,30 @@ def refusals(changes: Changes) -> list[StringCommand]:
     """Commands that fail this host alone with the reasons for which it is refused; none where it is not."""
     lines = [f"{ctx_host.get().name}: {effect.why}" for effect in changes.effects if effect.kind == "refuse"]
     return [StringCommand("echo", QuoteString(line), ">&2; exit 1") for line in lines]
+
+
+def decided(
+    compare: Callable[[], Changes], state: Mapping[str, Any], work: Callable[[Changes], list[StringCommand]]
+) -> tuple[Changes, list[StringCommand]]:
+    """A decision, with the work that brings it about; a host that cannot be judged is refused alone.
+
+    Args:
+        compare: gives the changes.
+        state: the host's answer; its `root` says whether it was asked as root.
+        work: gives the commands, where there is something to do.
+    """
+    try:
+        found = compare() if state.get("root", True) else _refused(_NOT_ROOT)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        # Raising here would stop all hosts (pyinfra 3.10); an answer of a shape nobody thought of is one host's matter.
+        found = _refused(f"its answer cannot be understood ({type(error).__name__}: {error}); please report this")
+    if not found.effects:
+        return found, []
+    return found, refusals(found) or work(found)
+
+
+def _refused(why: str) -> Changes:
+    return Changes((Effect("refuse", "this host", why),))
 
 
 def effects(state: State) -> Announced:

@@ -38,14 +38,19 @@ def cdi_settings() -> dict[str, str]:
     return {name: value.strip("\"'") for name, value in pairs}
 
 
-def cdi_fresh() -> dict[str, Any] | None:
-    """What nvidia-ctk would write now, {"error"} where it cannot read the cards; None where there is no nvidia-ctk."""
+def cdi_environment() -> dict[str, str]:
+    """The environment in which the refresh unit runs nvidia-ctk, but that it writes no file."""
     environment = dict(os.environ, **cdi_settings())
     environment.pop(CDI_OUTPUT, None)
+    return environment
+
+
+def cdi_fresh() -> dict[str, Any] | None:
+    """What nvidia-ctk would write now, {"error"} where it cannot read the cards; None where there is no nvidia-ctk."""
     command = ["nvidia-ctk", "cdi", "generate", "--format=json", "--output="]
     pipe = subprocess.PIPE
     try:
-        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environment, encoding="utf-8")
+        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, env=cdi_environment(), encoding="utf-8")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -209,7 +214,7 @@ def _deeper(rows: list[Any], at: int, indent: int) -> tuple[Any, int]:
 def _scalar(text: str) -> Any:
     if text[0] == "'" and len(text) > 1 and text[-1] == "'":
         return text[1:-1].replace("''", "'")
-    if text[0] in "\"[{":
+    if text[0] in '"[{':
         return json.loads(text)
     if text[0] in "&*!|>%@`":
         raise ValueError(f"is not YAML that can be read here: {text}")
