@@ -198,7 +198,8 @@ def _docker_restart(docker: Mapping[str, Any] | None) -> list[Effect]:
     if not (docker["cdi"] or (docker["cdi"] is None and version >= _CDI_BY_DEFAULT)):
         return []
     running = docker["running"]
-    ends = "its containers go on" if docker["live_restore"] else f"ends {running} containers"
+    # `docker run` in a unit loses its daemon and ends, live-restore or not; systemd then starts the container anew.
+    ends = "units start theirs anew" if docker["live_restore"] else f"ends {running} containers"
     return [Effect("restart", "docker", f"was started without CDI; {ends}", interrupts=bool(running))]
 
 
