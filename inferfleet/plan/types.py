@@ -30,6 +30,11 @@ class NodePlan:
     driver: Driver
     toolkit: Toolkit
 
+    @property
+    def runs_containers(self) -> bool:
+        """Whether any instance is a container."""
+        return any(instance.runtime == "docker" for instance in self.instances)
+
 
 @dataclass(frozen=True)
 class FleetPlan:

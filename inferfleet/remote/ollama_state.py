@@ -1,6 +1,7 @@
 """Answer, as one line of JSON, everything that decides whether this host's Ollama is as declared.
 
-Asked with {"root", "units", "addresses", "models_dir", "models", "home", "user", "record", "unit_dir"}; alters nothing.
+Asked with {"root", "units", "addresses", "models_dir", "models", "home", "user", "record", "unit_dir",
+"environment_dir"}; alters nothing.
 """
 
 from __future__ import annotations
@@ -233,6 +234,7 @@ def main(ask: dict[str, Any]) -> None:
         "release": release(ask["root"]),
         "units": {name: unit(name, shown.get(name, {}), ask["unit_dir"]) for name in names},
         "ours": ours,
+        "containers": sorted(os.path.basename(p)[: -len(".env")] for p in glob.glob(f"{ask['environment_dir']}/*.env")),
         "stranger": stranger(ask["unit_dir"]),
         "models": models(ask["models_dir"], record["blobs"], ask["models"]),
         "record": record,

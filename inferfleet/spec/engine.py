@@ -36,6 +36,7 @@ OWNED_ENVIRONMENT = {
     "HOME": "nothing: the service has a home of its own",
     "CUDA_VISIBLE_DEVICES": "gpus",
     "CUDA_DEVICE_ORDER": "gpus",
+    "NVIDIA_VISIBLE_DEVICES": "gpus",
     "GGML_VK_VISIBLE_DEVICES": "gpus",
     "ROCR_VISIBLE_DEVICES": "gpus",
     "INFERFLEET_SPEC": "nothing: it marks what the service was started with",

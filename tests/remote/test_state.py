@@ -35,6 +35,7 @@ def _question(tmp_path: Path, **changed: Any) -> dict[str, Any]:
         "user": ME,
         "record": str(tmp_path / "record.json"),
         "unit_dir": str(tmp_path / "units"),
+        "environment_dir": str(tmp_path / "containers"),
         **changed,
     }
 

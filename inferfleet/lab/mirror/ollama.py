@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from inferfleet.errors import LabError
-from inferfleet.lab.mirror.forky import KEYRING, fetch_packages
+from inferfleet.lab.mirror.debian import KEYRING
+from inferfleet.lab.mirror.forky import fetch_packages
 from inferfleet.lab.mirror.go import go_install, has_go
 from inferfleet.lab.mirror.pack import pack
 from inferfleet.lab.mirror.runtime import LAYOUT, llama_runtime
