@@ -174,7 +174,12 @@ def place(source: Path, tree: Path, target: str, run: bool = False) -> None:
         tree: of the package.
         target: where it is installed, without the first slash.
         run: it is a program.
+
+    Raises:
+        LabError: it is not there.
     """
+    if not source.is_file():
+        raise LabError(f"{target}: what it is made of is not where it used to be (got no {source.name})")
     path = tree / target
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, path)
