@@ -8,9 +8,12 @@ from typing import Any
 
 import testinfra
 
-from inferfleet.engines.ollama_host import OllamaHost
+from inferfleet.containers import containers_of, question
+from inferfleet.engines.container_host import Container
 from inferfleet.errors import FleetError
+from inferfleet.plan import NodePlan
 from inferfleet.remote import compact, script
+from inferfleet.services import ollama_host
 
 # One SSH connection serves all checks of a host; ssh itself ends it once it has been idle for so long.
 _IDLE_S = 10
@@ -23,19 +26,29 @@ class RemoteTarget:
     Args:
         name: the host's name in the inventory.
         data: its data.
-        declared: what its Ollama must be.
+        node: what it must be.
     """
 
-    def __init__(self, name: str, data: dict[str, Any], declared: OllamaHost) -> None:
+    def __init__(self, name: str, data: dict[str, Any], node: NodePlan) -> None:
         self.name = name
-        self._declared = declared
+        self._node = node
         self._gone: str | None = None
         self._host = testinfra.get_host(*_address(name, data), **_options(data))
 
     @cached_property
     def report(self) -> dict[str, Any]:
         """What the host says of its Ollama."""
-        return self._python("ollama_state", self._declared.question)
+        return self._python("ollama_state", ollama_host(self._node).question)
+
+    @cached_property
+    def containers(self) -> dict[str, Any]:
+        """What the host says of its containers."""
+        return self._python("container_state", question(self._node))
+
+    @cached_property
+    def declared_containers(self) -> dict[str, Container]:
+        """What its containers must be, by name."""
+        return {container.name: container for container in containers_of(self._node, self._node.gpus)}
 
     @cached_property
     def listening(self) -> list[tuple[str, int]]:

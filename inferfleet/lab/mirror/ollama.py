@@ -54,7 +54,7 @@ def build_ollama(version: str, cache: Path, say: Callable[[str], None], refresh:
     target = cache / "mirror" / "ollama" / f"v{version}"
     if refresh or not _is_current(target):
         check_machine("Ollama", missing_packages())
-        binary = _binary(version, cache, say)
+        binary = ollama_binary(version, cache, say)
         runtime = llama_runtime(fetch_packages(cache, say, refresh), cache, say)
         _release(target, binary, runtime, say)
     return target
@@ -68,7 +68,9 @@ def _check(version: str) -> None:
         raise LabError(f"Ollama: cannot be built from the module proxy (got {version})", "take 0.30.0 or later")
 
 
-def _binary(version: str, cache: Path, say: Callable[[str], None]) -> Path:
+def ollama_binary(version: str, cache: Path, say: Callable[[str], None]) -> Path:
+    """The program of one version, built once; `build_ollama` says whether it can be built here."""
+
     def make(part: Path) -> None:
         say(f"building Ollama {version} (the first version takes some 2 minutes)")
         stamp = f"-s -w -X=github.com/ollama/ollama/version.Version={version}"
