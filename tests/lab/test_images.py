@@ -88,7 +88,7 @@ def names(fleet: Project) -> set[str]:
 
 def failure(run: Run) -> str:
     """The one line with which the host failed."""
-    assert (run.rc, run.failed) == (1, ["box1"]), run.text
+    assert run.rc == 1, run.text
     lines = [line for line in run.text.splitlines() if "images: " in line]
     assert len(lines) == 1, run.text
     return lines[0].partition("images: ")[2]
@@ -168,7 +168,8 @@ def test_loaded_from_a_path_and_from_a_url(fleet: Project, registry: LabRegistry
     assert "loading from" in run.text
     assert names(fleet) == {old.reference, old.id}
     path = f"/srv/{new.archive.name}"
-    box(fleet).run(f"wget -q -O {path} http://{fleet.lab.gateway}/images/{new.archive.name}", timeout=60)
+    fetch = f"import urllib.request; urllib.request.urlretrieve('{url.replace(OLD, NEW)}', '{path}')"
+    box(fleet).run(f'python3 -c "{fetch}"', timeout=60)
     run = converged(fleet, f"ollama/ollama:{NEW}@{new.id}", path)
     assert names(fleet) == {new.reference, new.id}
     assert f"version is {NEW}" in box(fleet).run(f"docker run --rm -e HOME=/tmp {new.id} --version").stdout
@@ -176,12 +177,12 @@ def test_loaded_from_a_path_and_from_a_url(fleet: Project, registry: LabRegistry
 
 def test_an_archive_with_another_image_is_refused(fleet: Project, registry: LabRegistry) -> None:
     """And a user's image of the same tag keeps it."""
-    new = registry.images[NEW]
-    box(fleet).run(f"docker tag {USERS} ollama/ollama:{OLD}")
+    old = registry.images[OLD]
+    box(fleet).run(f"docker tag {USERS} {old.reference}")
     before = names(fleet)
-    url = f"http://{fleet.lab.gateway}/images/ollama-{OLD}.tar"
+    url = f"http://{fleet.lab.gateway}/images/{old.archive.name}"
     said = failure(declare(fleet, f"ollama/ollama:{NEW}@{NO_IMAGE}", url))
-    assert f"{url} holds {registry.images[OLD].id}, declared is {NO_IMAGE}; it was not kept" in said
+    assert f"{url} holds {old.reference} ({old.id}), not {NO_IMAGE}; it was not kept" in said
     assert names(fleet) == before
-    tagged = box(fleet).run(f"docker image inspect -f '{{{{.Id}}}}' ollama/ollama:{OLD} {USERS}").stdout.split()
-    assert tagged[0] == tagged[1] != new.id
+    tagged = box(fleet).run(f"docker image inspect -f '{{{{.Id}}}}' {old.reference} {USERS}").stdout.split()
+    assert tagged[0] == tagged[1] != old.id
