@@ -9,9 +9,11 @@ from roles.base import base
 from roles.engine_docker import engine_docker
 from roles.engine_native import engine_native, no_engine
 from roles.models import models
+from roles.nvidia_driver import nvidia_driver
 
 node = my_node()
 if node and node.instances:
+    nvidia_driver(node)
     base(node)
     engine_native(node)
     if node.runs_containers:

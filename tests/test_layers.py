@@ -22,12 +22,13 @@ MAY = {
     "containers": {"placed", "engines", "plan", "render", "services"},
     "changes": {"placed", "engines"},
     "remote": set(),
-    "facts": {"remote"},
+    "probe": {"errors"},
+    "facts": {"remote", "probe"},
     "operations": {"changes", "placed", "engines", "plan", "containers", "facts", "remote", "render"},
     "current": {"spec", "plan"},
     "inventory": {"errors", "spec", "plan"},
     "read_inventory": set(),
-    "checks": {"errors", "spec", "placed", "engines", "plan", "services", "containers", "remote", "inventory"},
+    "checks": {"errors", "spec", "placed", "engines", "plan", "services", "containers", "remote", "probe", "inventory"},
     "verify": {"errors", "inventory", "checks"},
     "ssh": set(),
     "lab": {"errors"},
@@ -47,6 +48,7 @@ PURE = (
     "changes",
     "checks",
     "remote",
+    "probe",
     "inventory",
 )
 # Of the checks, those that reach hosts or are pytest's.

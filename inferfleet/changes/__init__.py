@@ -6,14 +6,16 @@ that could not be asked yet (no python3): everything is missing there.
 
 from inferfleet.changes.account import account
 from inferfleet.changes.base import Changes, Effect, FileChange
-from inferfleet.changes.cards import cards
+from inferfleet.changes.cards import cards, with_uuids
 from inferfleet.changes.containers import containers, containers_gone
+from inferfleet.changes.driver import driver
 from inferfleet.changes.images import images, unused_images
 from inferfleet.changes.models import models
 from inferfleet.changes.release import release
 from inferfleet.changes.services import services
+from inferfleet.changes.toolkit import toolkit, toolkit_warnings
 
 __all__ = [
-    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "images", "models",
-    "release", "services", "unused_images",
+    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "driver", "images", "models",
+    "release", "services", "toolkit", "toolkit_warnings", "unused_images", "with_uuids",
 ]  # fmt: skip
