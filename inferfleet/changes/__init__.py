@@ -9,11 +9,12 @@ from inferfleet.changes.base import Changes, Effect, FileChange
 from inferfleet.changes.cards import cards, with_uuids
 from inferfleet.changes.containers import containers, containers_gone
 from inferfleet.changes.driver import driver
+from inferfleet.changes.images import images, unused_images
 from inferfleet.changes.models import models
 from inferfleet.changes.release import release
 from inferfleet.changes.services import services
 
 __all__ = [
-    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "driver",
-    "models", "release", "services", "with_uuids",
+    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "driver", "images",
+    "models", "release", "services", "unused_images", "with_uuids",
 ]  # fmt: skip

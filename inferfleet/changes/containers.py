@@ -98,7 +98,7 @@ def _why_restart(container: Container, found: dict[str, Any], state: dict[str, A
         return "its container does not run"
     if running["spec"] != container.digest:
         return _what_differs(container, running)
-    image = state.get("images", {}).get(container.image.runs)
+    image = state.get("images", {}).get("found", {}).get(container.image.runs)
     if image and image["id"] != running["image"]:
         return f"runs image {running['image'][:19]}, declared is {image['id'][:19]}"
     answers = state.get("version", {}).get(container.name)

@@ -54,7 +54,7 @@ def state_of(declared: tuple[Container, ...]) -> dict[str, Any]:
             for c in declared
         },
         "ports": {},
-        "images": {c.image.runs: {"id": ID} for c in declared},
+        "images": {"found": {c.image.runs: {"id": ID} for c in declared}},
         "version": {c.name: c.version for c in declared},
     }
 

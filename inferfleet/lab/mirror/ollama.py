@@ -63,7 +63,7 @@ def build_ollama(version: str, cache: Path, say: Callable[[str], None], refresh:
     target = cache / "mirror" / "ollama" / f"v{version}"
     if refresh or not _is_current(target):
         _check_machine()
-        binary = _binary(version, cache, say)
+        binary = ollama_binary(version, cache, say)
         runtime = llama_runtime(fetch_packages(cache, say, refresh), cache, say)
         _release(target, binary, runtime, say)
     return target
@@ -84,7 +84,9 @@ def _check_machine() -> None:
         raise LabError(f"Ollama: packages are missing (got none of {', '.join(missing)})", "apt-get install them")
 
 
-def _binary(version: str, cache: Path, say: Callable[[str], None]) -> Path:
+def ollama_binary(version: str, cache: Path, say: Callable[[str], None]) -> Path:
+    """The program of one version, built once; `build_ollama` says whether it can be built here."""
+
     def make(part: Path) -> None:
         say(f"building Ollama {version} (the first version takes some 2 minutes)")
         stamp = f"-s -w -X=github.com/ollama/ollama/version.Version={version}"
