@@ -13,8 +13,9 @@ from inferfleet.changes.images import images, unused_images
 from inferfleet.changes.models import models
 from inferfleet.changes.release import release
 from inferfleet.changes.services import services
+from inferfleet.changes.toolkit import toolkit, toolkit_warnings
 
 __all__ = [
-    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "driver", "images",
-    "models", "release", "services", "unused_images", "with_uuids",
+    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "driver", "images", "models",
+    "release", "services", "toolkit", "toolkit_warnings", "unused_images", "with_uuids",
 ]  # fmt: skip

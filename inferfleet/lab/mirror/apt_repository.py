@@ -42,7 +42,13 @@ def missing_packages() -> list[str]:
     return sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
 
 
-def flat_repository(target: Path, debs: Iterable[Path], key: SigningKey, vendor: Vendor) -> Path:
+def flat_repository(
+    target: Path,
+    debs: Iterable[Path],
+    key: SigningKey,
+    vendor: Vendor,
+    beside: Mapping[str, bytes] | None = None,
+) -> Path:
     """A flat repository is there, for `deb [signed-by=...] URL/ /`; it stays as it is if it holds just these packages.
 
     Args:
@@ -50,12 +56,15 @@ def flat_repository(target: Path, debs: Iterable[Path], key: SigningKey, vendor:
         debs: the packages, linked or copied.
         key: signs it.
         vendor: who it says it is from.
+        beside: name -> content of further files in it, such as the key.
 
     Raises:
         LabError: apt-ftparchive or gpg is missing or failed.
     """
 
     def fill(part: Path, packages: list[Path]) -> None:
+        for name, content in (beside or {}).items():
+            (part / name).write_bytes(content)
         for deb in packages:
             _link(deb, part / deb.name)
         # "./" in front of every name, as NVIDIA's repositories have it.

@@ -1,6 +1,7 @@
 """Debian packages made of directories: the same files and fields give the same package."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,8 @@ if [ "$1" = purge ] && [ -x /usr/bin/deb-systemd-helper ]; then
     deb-systemd-helper purge {units} >/dev/null || true
 fi
 """
+_OF_UNITS: Final = {"postinst": _ENABLE, "prerm": _STOP, "postrm": _FORGET}
+_SCRIPTS: Final = ("preinst", "postinst", "prerm", "postrm")
 
 
 def build_deb(
@@ -71,7 +74,8 @@ def build_deb(
     """
     control = tree / "DEBIAN"
     control.mkdir(exist_ok=True)
-    complete = {"Architecture": "amd64", "Maintainer": MAINTAINER, "Section": "utils", "Priority": "optional", **fields}
+    usual = {"Architecture": "amd64", "Maintainer": MAINTAINER, "Section": "utils", "Priority": "optional"}
+    complete = {**fields, **{name: value for name, value in usual.items() if name not in fields}}
     complete["Installed-Size"] = str(_kibibytes(tree))
     (control / "control").write_text(_control_text(complete))
     for name, text in (scripts or {}).items():
@@ -102,7 +106,7 @@ def repack(deb: Path, fields: Mapping[str, str | None], into: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix=".repack-", dir=into) as work:
         tree = Path(work) / "tree"
         build_run(deb.name, ["dpkg-deb", "--raw-extract", deb, tree])
-        old = control_fields((tree / "DEBIAN" / "control").read_text())
+        (old,) = control_paragraphs((tree / "DEBIAN" / "control").read_text())
         changed = {**old, **fields}
         return build_deb(tree, {name: value for name, value in changed.items() if value is not None}, into)
 
@@ -127,15 +131,19 @@ def version_of(deb: Path) -> str:
     return build_run(deb.name, ["dpkg-deb", "--field", deb, "Version"]).strip()
 
 
-def control_fields(text: str) -> dict[str, str]:
-    """The fields of a control file's first paragraph; further lines of a field without their blank.
+def control_paragraphs(text: str) -> list[dict[str, str]]:
+    """The paragraphs of a control file, field by field; further lines of a field without their blank.
 
     Raises:
         LabError: a line is neither a field nor the continuation of one.
     """
+    return [_fields(paragraph) for paragraph in re.split(r"\n\s*\n", text.strip())]
+
+
+def _fields(paragraph: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     name = ""
-    for line in text.strip().splitlines():
+    for line in paragraph.splitlines():
         if line[:1] in (" ", "\t") and name:
             fields[name] += "\n" + ("" if line.strip() == "." else line[1:])
         elif ":" in line:
@@ -146,16 +154,24 @@ def control_fields(text: str) -> dict[str, str]:
     return fields
 
 
-def unit_scripts(units: Sequence[str], configure: str = "") -> dict[str, str]:
-    """Maintainer scripts that enable and start units, as debhelper's (13, dh_installsystemd) do.
+def debhelper(scripts: Mapping[str, str], units: Sequence[str] = (), helpers: Sequence[str] = ()) -> dict[str, str]:
+    """Maintainer scripts as debhelper 13 completes them: where they say `#DEBHELPER#`, else at their end.
 
     Args:
-        units: shipped by the package.
-        configure: shell lines that its postinst runs before.
+        scripts: name -> text of those that there are.
+        units: shipped by the package; enabled and started, as by dh_installsystemd.
+        helpers: lines of a `.maintscript` file for dpkg-maintscript-helper, as by dh_installdeb.
     """
-    names = " ".join(units)
-    texts = {"postinst": configure + _ENABLE, "prerm": _STOP, "postrm": _FORGET}
-    return {script: "#!/bin/sh\nset -e\n" + text.replace("{units}", names) for script, text in texts.items()}
+    added = dict.fromkeys(_SCRIPTS, "".join(f'dpkg-maintscript-helper {line} -- "$@"\n' for line in helpers))
+    if units:
+        for script, text in _OF_UNITS.items():
+            added[script] += text.replace("{units}", " ".join(units))
+    complete = {}
+    for script in _SCRIPTS:
+        if added[script] or script in scripts:
+            before, _, after = scripts.get(script, "#!/bin/sh\nset -e\n#DEBHELPER#\n").partition("#DEBHELPER#\n")
+            complete[script] = before + added[script] + after
+    return complete
 
 
 def place(source: Path, tree: Path, target: str, run: bool = False) -> None:

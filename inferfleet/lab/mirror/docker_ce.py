@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from inferfleet.errors import LabError
-from inferfleet.lab.mirror.deb import build_deb, extract, place, repack, unit_scripts, version_of, write
+from inferfleet.lab.mirror.deb import build_deb, debhelper, extract, place, repack, version_of, write
 from inferfleet.lab.mirror.debian import fetch_debs
 from inferfleet.lab.mirror.store import make_once
 
@@ -33,7 +33,12 @@ _SOURCE: Final = ("docker.io", "docker-cli", "containerd", "docker-buildx", "doc
 _UNITS: Final = ("docker.service", "docker.socket")
 
 _NOTE: Final = "Lab package: Debian's build of the program under the name and in the places of Docker's own package."
-_GROUP: Final = "getent group docker >/dev/null || groupadd --system docker\n"
+_POSTINST: Final = """\
+#!/bin/sh
+set -e
+getent group docker >/dev/null || groupadd --system docker
+#DEBHELPER#
+"""
 _CONTAINERD_CONFIG: Final = """\
 # As Docker ships it: this containerd serves Docker, not Kubernetes.
 disabled_plugins = ["cri"]
@@ -109,7 +114,7 @@ def _engine(source: _Source, tree: Path, into: Path) -> None:
         "Replaces": "docker-engine",
         "Description": f"Docker engine\n{_NOTE}",
     }
-    build_deb(tree, fields, into, unit_scripts(_UNITS, configure=_GROUP))
+    build_deb(tree, fields, into, debhelper({"postinst": _POSTINST}, _UNITS))
 
 
 def _cli(source: _Source, tree: Path, into: Path) -> None:
@@ -147,7 +152,7 @@ def _containerd(source: _Source, tree: Path, into: Path) -> None:
         "Depends": f"libc6 (>= {libc}), libseccomp2 (>= 2.5.0)",
         "Description": f"containerd and runc {source.versions['runc']}\n{_NOTE}",
     }
-    build_deb(tree, fields, into, unit_scripts(["containerd.service"]), ["/etc/containerd/config.toml"])
+    build_deb(tree, fields, into, debhelper({}, ["containerd.service"]), ["/etc/containerd/config.toml"])
 
 
 def _buildx(source: _Source, tree: Path, into: Path) -> None:
