@@ -27,9 +27,13 @@ _in_lab = click.option("--lab", "name", metavar="NAME", help="Which lab; default
 
 
 def host_spec(text: str) -> HostSpec:
-    """`NAME` or `NAME:SUITE` as a host."""
-    name, _, suite = text.partition(":")
-    return HostSpec(name, suite or HostSpec.suite)
+    """`NAME[:SUITE[:CARDS[:bare]]]` as a host; cards are written `4xA30` or `A30,RTX 4090`; `bare`: without driver."""
+    name, suite, cards, driver = (*text.split(":", 3), "", "", "")[:4]
+    gpus: list[str] = []
+    for word in filter(None, cards.split(",")):
+        count, times, model = word.partition("x")
+        gpus += [model] * int(count) if times and count.isdigit() else [word]
+    return HostSpec(name, suite or HostSpec.suite, tuple(gpus), driver != "bare")
 
 
 @click.group()
@@ -39,7 +43,7 @@ def lab() -> None:
 
 @lab.command()
 @click.argument("name", required=False)
-@click.option("--host", "hosts", multiple=True, metavar="NAME[:SUITE]", help="A host to make; may be repeated.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME[:SUITE[:CARDS[:bare]]]", help="A host to make, such as gpu1:trixie:4xA30; may be repeated.")
 @click.option("--mirror/--no-mirror", default=True, help="Serve Ollama and the tiny model to the hosts.")
 def up(name: str | None, hosts: tuple[str, ...], mirror: bool) -> None:
     """Make a lab; it stays until `down`."""
