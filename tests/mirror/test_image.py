@@ -132,7 +132,7 @@ def test_it_is_started_like_upstreams(image: LabImage) -> None:
 
 @pytest.mark.lab
 def test_the_software_gpu_is_not_in_it_but_all_that_it_needs(image: LabImage, tmp_path: Path) -> None:
-    """It comes with a card: a container without one must have no Vulkan, and one with a card must find its libraries."""
+    """It comes with a card: a container without one has no Vulkan, and one with a card finds what the driver needs."""
     for layer in parts_of(image)[1]:
         with tarfile.open(layer) as tar:
             tar.extractall(tmp_path, filter="tar")
@@ -142,7 +142,7 @@ def test_the_software_gpu_is_not_in_it_but_all_that_it_needs(image: LabImage, tm
         assert f'VK_DRIVER_FILES="{ICD}"' in script
     tree = runtime.llama_runtime(fetch_packages(cache_dir(), print), cache_dir(), print)
     libraries = tmp_path / LIBRARIES
-    command = [libraries / runtime.LOADER, "--inhibit-cache", "--library-path", libraries, "--list"]
+    command: list[str | Path] = [libraries / runtime.LOADER, "--inhibit-cache", "--library-path", libraries, "--list"]
     driver = tree / "rt/lib/libvulkan_lvp.so"
     listed = subprocess.run([*command, driver], capture_output=True, text=True, check=True, timeout=60).stdout
     found = [line.partition(" => ")[2] for line in listed.splitlines() if " => " in line]
