@@ -10,12 +10,14 @@ from inferfleet.changes.cards import cards, with_uuids
 from inferfleet.changes.containers import containers, containers_gone
 from inferfleet.changes.driver import driver
 from inferfleet.changes.images import images, unused_images
+from inferfleet.changes.managed_driver import managed_driver, source_of
 from inferfleet.changes.models import models
 from inferfleet.changes.release import release
 from inferfleet.changes.services import services
 from inferfleet.changes.toolkit import toolkit, toolkit_warnings
 
 __all__ = [
-    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "driver", "images", "models",
-    "release", "services", "toolkit", "toolkit_warnings", "unused_images", "with_uuids",
+    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "driver", "images",
+    "managed_driver", "models", "release", "services", "source_of", "toolkit", "toolkit_warnings", "unused_images",
+    "with_uuids",
 ]  # fmt: skip
