@@ -79,7 +79,9 @@ def driver_tree(cache: Path, say: Callable[[str], None], version: str = DRIVER, 
     compiled = programs(cache)
     software = llama_runtime(fetch_packages(cache, say), cache, say) / "rt"
     digest = hashlib.sha256(f"{compiled.name} {software.parent.name} {os.uname().release}".encode())
-    for path in sorted(path for path in SOURCES.rglob("*") if path.is_file() and path.suffix not in (".c", ".h", ".pyc")):
+    for path in sorted(
+        path for path in SOURCES.rglob("*") if path.is_file() and path.suffix not in (".c", ".h", ".pyc")
+    ):
         digest.update(path.read_bytes())
     flavour = "open" if is_open else "proprietary"
     target = cache / "gpu-double" / f"driver-{version}-{flavour}-{digest.hexdigest()[:16]}"
@@ -91,7 +93,7 @@ def _make(part: Path, compiled: Path, software: Path, version: str, is_open: boo
     vulkan(part, software, version)
     _copy(compiled / "nvidia-smi", part / "usr/bin/nvidia-smi", 0o755)
     kernel(part, version, is_open)
-    for program in ("driver.py", "gpuconf.py"):
+    for program in ("driver.py", "gpuconf.py", "kmsg.py"):
         _copy(SOURCES / program, part / "usr/lib/gpu-double" / program, 0o755)
     for program in ("nvidia-persistenced", "nv-fabricmanager"):
         _write(part / "usr/bin" / program, (SOURCES / program).read_text().replace("@VERSION@", version), 0o755)

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """The kernel side of the driver double: what loading nvidia.ko does on a real host, as far as one can see it.
 
-    driver.py load              as at boot: nodes, /proc/driver/nvidia, /sys/module/nvidia, /proc entries for MIG
-    driver.py unload            as rmmod
-    driver.py persistence 0|1 [UUID]
-    driver.py fabric STATE      as the Fabric Manager leaves it
+driver.py load              as at boot: nodes, /proc/driver/nvidia, /sys/module/nvidia, /proc entries for MIG
+driver.py unload            as rmmod
+driver.py mig               as dividing cards, or no longer
+driver.py persistence 0|1 [UUID]
+driver.py fabric STATE      as the Fabric Manager leaves it
 """
 
 import os
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 
 import gpuconf
+from kmsg import say
 
 MODULES = Path("/usr/lib/modules", os.uname().release)
 PROC, SYS = Path("/proc/driver"), Path("/sys/module")
@@ -136,13 +138,17 @@ def load() -> None:
         node("/dev/nvidia-uvm-tools", UVM, 1)
         if any(card["nvswitch"] == "1" for card in cards):
             node("/dev/nvidia-nvswitchctl", SWITCH, CONTROL)
+        flavour = "Open Kernel Module" if is_open else "Kernel Module"
+        say(f"NVRM: loading NVIDIA UNIX {flavour} for x86_64  {version}  Release Build")
         show_proc(conf, version, is_open)
         show_sys(dict.fromkeys(("nvidia", "nvidia_uvm", "nvidia_modeset"), version))
 
 
 def settle() -> None:
     """What the packages' triggers do: the linker and modprobe know what is there."""
-    newest = max((path.stat().st_mtime for path in Path("/usr/lib/x86_64-linux-gnu").glob("libnvidia-ml.so.*")), default=0)
+    newest = max(
+        (path.stat().st_mtime for path in Path("/usr/lib/x86_64-linux-gnu").glob("libnvidia-ml.so.*")), default=0
+    )
     cache = Path("/etc/ld.so.cache")
     if newest and (not cache.exists() or b"libnvidia-ml" not in cache.read_bytes()):
         subprocess.run(["ldconfig"], check=False)
@@ -165,6 +171,12 @@ def unload() -> None:
     show_sys({})
 
 
+def mig() -> None:
+    """The nodes and entries of MIG are those of the conf file."""
+    version, is_open = module()
+    show_proc(gpuconf.load(), version, is_open)
+
+
 def persistence(mode: str, uuid: str = "") -> None:
     """Cards are kept awake or not: all, or one."""
     with gpuconf.changing() as conf:
@@ -182,4 +194,4 @@ def fabric(state: str) -> None:
 if __name__ == "__main__":
     os.umask(0o022)
     verb, *words = sys.argv[1:]
-    {"load": load, "unload": unload, "persistence": persistence, "fabric": fabric}[verb](*words)
+    {"load": load, "unload": unload, "mig": mig, "persistence": persistence, "fabric": fabric}[verb](*words)
