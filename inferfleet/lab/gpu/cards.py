@@ -94,9 +94,9 @@ class Gpus(Sequence[Card]):
         return Conf.parse(self.host.on_disk(["cat", self.host.path(gpuconf.PATH)]))
 
     def change(self, host: dict[str, str] | None = None, cards: dict[int, dict[str, str]] | None = None) -> None:
-        """Keys of the conf file have these values, of the host and of cards by slot; seen at once, in containers too."""
+        """Keys of the conf file have these values: the host's, and those of cards by slot; seen at once by all."""
         edits = {"host": host or {}, "cards": {str(slot): keys for slot, keys in (cards or {}).items()}}
-        program = [sys.executable, "-I", "-S", gpuconf.__file__, self.host.path(gpuconf.PATH)]
+        program: list[str | Path] = [sys.executable, "-I", "-S", gpuconf.__file__, self.host.path(gpuconf.PATH)]
         self.host.on_disk(program, json.dumps(edits))
 
     def switch(self, name: str, card: int = 0, on: bool = True) -> None:

@@ -1,7 +1,7 @@
 """The driver double as a tree of files, as the real driver's installer leaves them; compiled once and kept.
 
-In the place of NVIDIA's Vulkan driver stands Mesa's software GPU (lavapipe), so that what computes with Vulkan computes,
-and a container without the card has none. The module is open or proprietary, as on a real host.
+In the place of NVIDIA's Vulkan driver stands Mesa's software GPU (lavapipe), so that what computes with Vulkan does
+compute, and a container without the card has none. The module is open or proprietary, as on a real host.
 """
 
 import hashlib
@@ -79,9 +79,7 @@ def driver_tree(cache: Path, say: Callable[[str], None], version: str = DRIVER, 
     compiled = programs(cache)
     software = llama_runtime(fetch_packages(cache, say), cache, say) / "rt"
     digest = hashlib.sha256(f"{compiled.name} {software.parent.name} {os.uname().release}".encode())
-    for path in sorted(
-        path for path in SOURCES.rglob("*") if path.is_file() and path.suffix not in (".c", ".h", ".pyc")
-    ):
+    for path in sorted(path for path in SOURCES.iterdir() if path.is_file() and path.suffix not in (".c", ".h")):
         digest.update(path.read_bytes())
     flavour = "open" if is_open else "proprietary"
     target = cache / "gpu-double" / f"driver-{version}-{flavour}-{digest.hexdigest()[:16]}"

@@ -14,10 +14,11 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import gpuconf
-from kmsg import say
+import gpuconf  # type: ignore[import-not-found]
+from kmsg import say  # type: ignore[import-not-found]
 
 MODULES = Path("/usr/lib/modules", os.uname().release)
 PROC, SYS = Path("/proc/driver"), Path("/sys/module")
@@ -65,7 +66,7 @@ def mig_minors(cards: list[dict[str, str]]) -> dict[str, int]:
 
 
 def show_proc(conf: gpuconf.Conf, version: str, is_open: bool) -> None:
-    """/proc/driver/nvidia says what is loaded, card by card; a file system of its own, since /proc cannot be written."""
+    """/proc/driver/nvidia says what is loaded, card by card: a file system of its own, /proc takes no files."""
     if not os.path.ismount(PROC):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=1m", "tmpfs", PROC], check=True)
     flavour = "Open Kernel Module for x86_64" if is_open else "x86_64 Kernel Module"
@@ -111,7 +112,8 @@ def shuffled(conf: gpuconf.Conf) -> None:
     slots = sorted((card["pci"], card["minor"]) for card in conf.cards)
     cards = sorted(conf.cards, key=lambda card: int(card["slot"]))
     order = [int(number) for number in wanted.split()] or range(len(cards))
-    conf.cards[:] = [{**cards[number], "pci": pci, "minor": minor} for number, (pci, minor) in zip(order, slots)]
+    places = zip(order, slots, strict=True)
+    conf.cards[:] = [{**cards[number], "pci": pci, "minor": minor} for number, (pci, minor) in places]
     conf.host["order_now"] = wanted
 
 
@@ -146,11 +148,8 @@ def load() -> None:
 
 def settle() -> None:
     """What the packages' triggers do: the linker and modprobe know what is there."""
-    newest = max(
-        (path.stat().st_mtime for path in Path("/usr/lib/x86_64-linux-gnu").glob("libnvidia-ml.so.*")), default=0
-    )
-    cache = Path("/etc/ld.so.cache")
-    if newest and (not cache.exists() or b"libnvidia-ml" not in cache.read_bytes()):
+    cache, library = Path("/etc/ld.so.cache"), Path("/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1")
+    if library.exists() and (not cache.exists() or b"libnvidia-ml" not in cache.read_bytes()):
         subprocess.run(["ldconfig"], check=False)
     listed = MODULES / "modules.dep"
     if MODULES.exists() and (not listed.exists() or "nvidia.ko" not in listed.read_text()):
@@ -194,4 +193,6 @@ def fabric(state: str) -> None:
 if __name__ == "__main__":
     os.umask(0o022)
     verb, *words = sys.argv[1:]
-    {"load": load, "unload": unload, "mig": mig, "persistence": persistence, "fabric": fabric}[verb](*words)
+    verbs: "dict[str, Callable[..., None]]" = {"load": load, "unload": unload, "mig": mig}
+    verbs.update(persistence=persistence, fabric=fabric)
+    verbs[verb](*words)
