@@ -9,12 +9,17 @@ from roles.base import base
 from roles.engine_docker import engine_docker
 from roles.engine_native import engine_native, no_engine
 from roles.models import models
+from roles.nvidia_driver import nvidia_driver
+from roles.nvidia_toolkit import nvidia_toolkit
 
 node = my_node()
 if node and node.instances:
+    if node.has_nvidia:
+        nvidia_driver(node)
     base(node)
     engine_native(node)
     if node.runs_containers:
+        nvidia_toolkit(node)
         engine_docker(node)
     models(node)
 elif node:

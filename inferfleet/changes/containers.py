@@ -16,7 +16,9 @@ _HIDDEN = "(only root may read it)\n"
 def containers_gone(declared: OllamaHost, state: dict[str, Any]) -> Changes:
     """No container of ours is there that is not declared."""
     gone = [name for name in state.get("containers", []) if name not in declared.containers]
-    found = tuple(Effect("remove", name, "is no longer declared", interrupts=True) for name in gone)
+    services = [service.name for service in declared.services]
+    why = {name: "is to run natively" if name in services else "is no longer declared" for name in gone}
+    found = tuple(Effect("remove", f"container {name}", why[name], interrupts=True) for name in gone)
     return Changes(found, {"remove": gone, "unit_dir": UNIT_DIR, "environment_dir": ENVIRONMENT_DIR})
 
 
@@ -98,7 +100,7 @@ def _why_restart(container: Container, found: dict[str, Any], state: dict[str, A
         return "its container does not run"
     if running["spec"] != container.digest:
         return _what_differs(container, running)
-    image = state.get("images", {}).get(container.image.runs)
+    image = state.get("images", {}).get("found", {}).get(container.image.runs)
     if image and image["id"] != running["image"]:
         return f"runs image {running['image'][:19]}, declared is {image['id'][:19]}"
     answers = state.get("version", {}).get(container.name)

@@ -28,7 +28,7 @@ def started_as_declared(name: str, target: Target) -> str:
         variable, _, value = line.partition("=")
         if found["environment"].get(variable) != value:
             return f"{variable} is {found['environment'].get(variable, '(unset)')}, declared is {value}"
-    image = target.containers["images"].get(declared.image.runs)
+    image = (target.containers["images"].get("found") or {}).get(declared.image.runs)
     if image and image["id"] != found["image"]:
         return f"it runs image {found['image'][:19]}, declared is {image['id'][:19]}"
     return "" if found["spec"] == declared.digest else "it was started by another unit than the declared one"

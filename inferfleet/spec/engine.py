@@ -7,15 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from inferfleet.spec.base import Noun, Port, mistake
+from inferfleet.spec.image import FORM, Reference
 
 _DURATION = re.compile(r"(\d+(\.\d+)?(ms|s|m|h))+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# distribution/reference: an optional registry with its port, path, tag, digest.
-IMAGE = re.compile(
-    r"([a-zA-Z0-9][\w.-]*(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
-    r"(:\w[\w.-]{0,127})?(@sha256:[0-9a-f]{64})?",
-    re.ASCII,
-)
 # What must not be given to the service's user, is on no disk, or (PrivateTmp) is another place for the service.
 _SYSTEM_DIRECTORY = re.compile(
     r"/(bin|boot|dev|etc|lib|lib32|lib64|proc|root|run|sbin|sys|tmp)/|/usr/(?!share/ollama(/|$))|/var/(?!lib/.)"
@@ -120,9 +115,10 @@ class OllamaEngine(Noun):
     @field_validator("image")
     @classmethod
     def _image_form(cls, value: str | None) -> str | None:
-        if value is not None and not IMAGE.fullmatch(value):
-            raise mistake("is not an image", "write repository[:tag][@sha256:...], as in ollama/ollama:0.32.15")
-        return value
+        try:
+            return value if value is None else str(Reference.parse(value))
+        except ValueError as error:
+            raise mistake("is not an image", FORM) from error
 
     @field_validator("image_archive")
     @classmethod

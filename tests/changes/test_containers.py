@@ -54,7 +54,7 @@ def state_of(declared: tuple[Container, ...]) -> dict[str, Any]:
             for c in declared
         },
         "ports": {},
-        "images": {c.image.runs: {"id": ID} for c in declared},
+        "images": {"found": {c.image.runs: {"id": ID} for c in declared}},
         "version": {c.name: c.version for c in declared},
     }
 
@@ -150,5 +150,13 @@ def test_what_is_declared_no_longer_goes() -> None:
     host = ollama_host(NODE)
     assert host.containers == ("ollama-gpu0", "ollama-gpu1") and host.services == ()
     found = changes.containers_gone(host, {"containers": ["ollama-gpu0", "ollama-gpu9"]})
-    assert list(map(str, found.effects)) == [f"remove ollama-gpu9: is no longer declared{CUTS}"]
+    assert list(map(str, found.effects)) == [f"remove container ollama-gpu9: is no longer declared{CUTS}"]
     assert changes.containers_gone(host, {"containers": ["ollama-gpu0"]}).effects == ()
+
+
+def test_a_move_to_the_other_runtime_is_said_so() -> None:
+    native = ollama_host(make_plan(parse_fleet(fleet(gpus=CARDS))).nodes[0])
+    found = changes.containers_gone(native, {"containers": ["ollama-gpu0"]})
+    assert list(map(str, found.effects)) == [f"remove container ollama-gpu0: is to run natively{CUTS}"]
+    found = changes.services(ollama_host(NODE), {"ours": ["ollama-gpu0"]})
+    assert list(map(str, found.effects)) == [f"remove ollama-gpu0: is to run in Docker{CUTS}"]

@@ -33,6 +33,10 @@ class DockerDouble:
         """Method and path of every request so far."""
         return [f"{method} {path}" for method, path, _ in self.asked]
 
+    def answer_other(self, handler: BaseHTTPRequestHandler, method: str, path: str) -> None:
+        """What no route was laid down for."""
+        reply(handler, 404, {"message": f"no such thing: {path}"})
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -86,11 +90,14 @@ def _handler(docker: DockerDouble) -> type[BaseHTTPRequestHandler]:
                 return
             body = _body(self)
             docker.asked.append((self.command, self.path, body))
-            found = docker.routes.get(key, docker.routes.get(key.partition("?")[0], 404))
+            found = docker.routes.get(key, docker.routes.get(key.partition("?")[0]))
+            if found is None:
+                docker.answer_other(self, self.command, self.path)
+                return
             if callable(found):
                 found(self, body)
             elif isinstance(found, int):
-                reply(self, found, {"message": f"no such thing: {self.path}"} if found >= 400 else b"")
+                reply(self, found, b"")
             else:
                 reply(self, 200, found)
 

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """The kernel side of the driver double: what loading nvidia.ko does on a real host, as far as one can see it.
 
-    driver.py load              as at boot: nodes, /proc/driver/nvidia, /sys/module/nvidia, /proc entries for MIG
-    driver.py unload            as rmmod
-    driver.py persistence 0|1 [UUID]
-    driver.py fabric STATE      as the Fabric Manager leaves it
+driver.py load              as at boot: nodes, /proc/driver/nvidia, /sys/module/nvidia, /proc entries for MIG
+driver.py unload            as rmmod
+driver.py persistence 0|1 [UUID]
+driver.py fabric STATE      as the Fabric Manager leaves it
 """
 
 import os
@@ -141,7 +141,9 @@ def load() -> None:
 
 def settle() -> None:
     """What the packages' triggers do: the linker and modprobe know what is there."""
-    newest = max((path.stat().st_mtime for path in Path("/usr/lib/x86_64-linux-gnu").glob("libnvidia-ml.so.*")), default=0)
+    newest = max(
+        (path.stat().st_mtime for path in Path("/usr/lib/x86_64-linux-gnu").glob("libnvidia-ml.so.*")), default=0
+    )
     cache = Path("/etc/ld.so.cache")
     if newest and (not cache.exists() or b"libnvidia-ml" not in cache.read_bytes()):
         subprocess.run(["ldconfig"], check=False)
