@@ -16,21 +16,17 @@ from inferfleet.lab.mirror.serve import serve_mirror
 from inferfleet.lab.mirror.toolkit import OLDER, TOOLKIT
 from inferfleet.lab.paths import cache_dir
 from inferfleet.remote import compact, script
-from tests.lab.project import Project, Run
+from tests.lab.project import ENGINES, Project, Run
 
 pytestmark = pytest.mark.lab
 
 SPEC = "/var/run/cdi/nvidia.yaml"
 OLD_SPEC = "/etc/cdi/nvidia.yaml"
 DEPLOY = """
-from pyinfra.context import host
-from inferfleet.engines.toolkit_host import ToolkitHost
-from inferfleet.placed import PlacedGpu
+from inferfleet.current import my_node
 from roles.nvidia_toolkit import nvidia_toolkit
 
-said = host.data.get("toolkit_test")
-gpus = tuple(PlacedGpu(index, "A30", uuid, "cuda") for index, uuid in enumerate(said["uuids"]))
-nvidia_toolkit(ToolkitHost(said["version"], said["source"], said["fingerprint"], gpus))
+nvidia_toolkit(my_node())
 """
 # Docker as its role leaves it, and an image of one program, made without a registry.
 DOCKER = r"""
@@ -67,12 +63,12 @@ def gpu1(lab: Lab) -> LabHost:
 @pytest.fixture(scope="module")
 def project(lab: Lab, repositories: Repositories, tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = Project(tmp_path_factory.mktemp("project"), lab, {"gpu1": {}})
-    made.data["toolkit_test"] = {
-        "version": TOOLKIT,
-        "source": f"http://{lab.gateway}/libnvidia-container",
-        "fingerprint": repositories.fingerprint,
-        "uuids": uuids(lab.host("gpu1")),
+    made.data["engines"] = {"ollama": {**ENGINES["ollama"], "runtime": "docker"}}
+    made.data["sources"] |= {
+        "nvidia_toolkit": f"http://{lab.gateway}/libnvidia-container",
+        "nvidia_toolkit_fingerprint": repositories.fingerprint,
     }
+    declare_cards(made, uuids(lab.host("gpu1")))
     (made.directory / "deploy.py").write_text(DEPLOY)
     return made
 
@@ -81,8 +77,12 @@ def uuids(host: LabHost) -> list[str]:
     return host.run("nvidia-smi --query-gpu=uuid --format=csv,noheader").stdout.split()
 
 
-def declare(project: Project, **said: Any) -> None:
-    project.data["toolkit_test"] = {**project.data["toolkit_test"], **said}
+def declare_cards(project: Project, cards: list[str]) -> None:
+    project.hosts["gpu1"]["gpus"] = [{"model": "A30", "uuid": uuid} for uuid in cards]
+
+
+def declare_version(project: Project, version: str) -> None:
+    project.data["toolkit"] = {"version": version}
 
 
 def ask(host: LabHost, tool: str, argument: Any) -> dict[str, Any]:
@@ -127,19 +127,18 @@ def installed(host: LabHost) -> set[str]:
 
 
 def test_a_key_of_another_is_refused(project: Project, gpu1: LabHost) -> None:
-    right = project.data["toolkit_test"]["fingerprint"]
-    declare(project, fingerprint="C95B321B61E88C1809C4F759DDCAE044F796ECB0")
+    right = project.data["sources"].pop("nvidia_toolkit_fingerprint")
     run = project.apply()
-    declare(project, fingerprint=right)
+    project.data["sources"]["nvidia_toolkit_fingerprint"] = right
     assert run.rc == 1
     assert f"has fingerprint {right}, expected is C95B321B" in said(run, "nothing was changed")
     assert gpu1.run("ls /etc/apt/sources.list.d /etc/apt/keyrings").stdout.count("inferfleet") == 0
 
 
 def test_a_version_that_the_source_lacks(project: Project) -> None:
-    declare(project, version="1.99.0")
+    declare_version(project, "1.99.0")
     run = project.apply()
-    declare(project, version=TOOLKIT)
+    declare_version(project, TOOLKIT)
     assert run.rc == 1
     line = said(run, "no source of this host has")
     assert " 1.99.0: there are " in line
@@ -219,7 +218,7 @@ def test_card_swapped(project: Project, gpu1: LabHost) -> None:
     assert (new[:3], new[3] == before[3]) == (before[:3], False)
     dry = project.dry()
     assert f"card {before[3]} is declared, nvidia-ctk finds" in said(dry, "correct the inventory")
-    declare(project, uuids=new)
+    declare_cards(project, new)
     run = changed(project)
     assert f"names {before[3]}, which the driver does not show" in said(run, f"will write {SPEC}")
     assert new[3] in gpu1.run(f"cat {SPEC}").stdout
@@ -282,10 +281,10 @@ def test_the_list_of_nvidia_s_own_instructions(project: Project, gpu1: LabHost, 
 
 
 def test_down_and_up_again(project: Project, gpu1: LabHost) -> None:
-    declare(project, version=OLDER)
+    declare_version(project, OLDER)
     changed(project)
     assert installed(gpu1) == {f"{OLDER}-1 hold"}
-    declare(project, version=TOOLKIT)
+    declare_version(project, TOOLKIT)
     changed(project)
     assert installed(gpu1) == {f"{TOOLKIT}-1 hold"}
     assert cards_seen(gpu1) == {"ollama-gpu1": "", "ollama-gpu2": ""}
