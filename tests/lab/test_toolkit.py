@@ -290,16 +290,17 @@ def test_down_and_up_again(project: Project, gpu1: LabHost) -> None:
     assert cards_seen(gpu1) == {"ollama-gpu1": "", "ollama-gpu2": ""}
 
 
-def test_docker_that_was_started_without_cdi(project: Project, gpu1: LabHost) -> None:
-    """It learns of CDI at its start alone; how many containers that ends is said before."""
+def test_docker_without_cdi_fails_the_host(project: Project, gpu1: LabHost) -> None:
+    """Role docker turns it on before; without that role nothing is called done that is not."""
     gpu1.run("docker stop -t 1 ollama-gpu1 ollama-gpu2")
     set_daemon_json(gpu1, {})
+    gpu1.run(f"rm {SPEC}")
+    run = project.apply()
+    set_daemon_json(gpu1, {"features": {"cdi": True}})
+    assert run.rc == 1
+    said(run, "Docker has CDI switched off")
     quiet(project)
-    gpu1.run("docker run -d --name plain lab/sleeper:1")
-    set_daemon_json(gpu1, {"features": {"cdi": True}, "default-runtime": "runc"}, restart=False)
-    assert "ends 1 containers (cuts its requests)" in said(project.dry(), "will restart docker")
-    changed(project)
-    gpu1.run("docker rm plain && docker start ollama-gpu1 ollama-gpu2")
+    gpu1.run("docker start ollama-gpu1 ollama-gpu2")
     assert cards_seen(gpu1) == {"ollama-gpu1": "", "ollama-gpu2": ""}
 
 
