@@ -74,7 +74,7 @@ def _same(found: dict[str, Any] | None, fresh: dict[str, Any]) -> bool:
 
 def generate(output: str) -> None:
     """A version without units: the file is ours."""
-    command = ["nvidia-ctk", "cdi", "generate", "--output="]
+    command = ["nvidia-ctk", "cdi", "generate"]
     pipe = subprocess.PIPE
     done = subprocess.run(command, stdout=pipe, stderr=pipe, encoding="utf-8", env=cdi_environment(), timeout=120)
     if done.returncode:
