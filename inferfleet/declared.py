@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from inferfleet.engines.docker_host import DockerHost
 from inferfleet.engines.nvidia_host import NvidiaHost
 from inferfleet.engines.toolkit_host import ToolkitHost
 from inferfleet.placed import PlacedGpu
@@ -18,6 +19,18 @@ def nvidia_host(node: NodePlan) -> NvidiaHost:
         modules=node.driver.modules,
         source=node.sources.nvidia_driver,
         fingerprint=node.sources.nvidia_driver_fingerprint,
+    )
+
+
+def docker_host(node: NodePlan) -> DockerHost:
+    """What a node's Docker must be."""
+    docker = [instance for instance in node.instances if instance.runtime == "docker"]
+    return DockerHost(
+        settings=node.docker,
+        sources=node.sources,
+        published=tuple((instance.settings.host, instance.port) for instance in docker),
+        needs_cdi=any(instance.gpus for instance in docker),
+        proxy=tuple(node.proxy.items()),
     )
 
 

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from inferfleet.lab import HostSpec, Lab, LabHost
+from inferfleet.lab import HostSpec, Lab, LabHost, ssh
 from inferfleet.lab.mirror.docker_registry import LabRegistry, prepare_registry, serve_registry
 from inferfleet.lab.mirror.serve import serve_mirror
 from inferfleet.lab.paths import cache_dir
@@ -27,6 +29,22 @@ node = my_node()
 images.present(name="Images", declared=node)
 images.pruned(name="Images no longer used", declared=node)
 """
+# Waits until the script that brings images has recorded what it will pull, and kills it.
+KILLER = """python3 -c '
+import glob, os, signal, time
+end = time.time() + 30
+while time.time() < end:
+    try:
+        begun = "null" in open("/var/lib/inferfleet/images.json").read()
+        for path in glob.glob("/proc/[0-9]*/cmdline") if begun else []:
+            words = open(path).read().split(chr(0))
+            if words[0] == "python3" and words[2].startswith(chr(34) * 3 + "Pull or load the declared images"):
+                os.kill(int(path.split("/")[2]), signal.SIGKILL)
+                print("killed")
+                raise SystemExit
+    except OSError:
+        continue
+'"""
 USERS = "user/tool:1"
 NO_IMAGE = f"sha256:{'0' * 64}"
 
@@ -160,6 +178,18 @@ def test_no_registry_and_a_registry_without_tls(fleet: Project, registry: LabReg
     fleet.data["sources"]["images"] = mirror
 
 
+def test_a_killed_pull_is_still_ours(fleet: Project, registry: LabRegistry) -> None:
+    """Kill -9 on the host while it pulls, which Docker may or may not finish; the next runs go on as if it had not."""
+    old, new = registry.images[OLD], registry.images[NEW]
+    argv = ssh.command(fleet.lab.directory, box(fleet).address, [KILLER])
+    killer = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+    declare(fleet, f"ollama/ollama:{OLD}@{old.digest}")
+    assert "killed" in killer.communicate(timeout=30)[0]
+    converged(fleet, f"ollama/ollama:{OLD}@{old.digest}")
+    converged(fleet, f"ollama/ollama:{NEW}@{new.digest}")
+    assert not {name for name in names(fleet) if old.id in name or old.digest in name}
+
+
 def test_loaded_from_a_path_and_from_a_url(fleet: Project, registry: LabRegistry) -> None:
     """As a user's tar: pinned by the image's ID. What was pulled before is used no longer."""
     old, new = registry.images[OLD], registry.images[NEW]
@@ -186,3 +216,16 @@ def test_an_archive_with_another_image_is_refused(fleet: Project, registry: LabR
     assert names(fleet) == before
     tagged = box(fleet).run(f"docker image inspect -f '{{{{.Id}}}}' {old.reference} {USERS}").stdout.split()
     assert tagged[0] == tagged[1] != old.id
+
+
+def test_a_full_disk(fleet: Project, registry: LabRegistry) -> None:
+    """Docker's data on a file system with 100 MB: one line, and nothing of the image stays."""
+    host = box(fleet)
+    host.run("systemctl stop docker.socket docker && mount -t tmpfs -o size=100m tmpfs /var/lib/docker")
+    host.run("systemctl start docker")
+    said = failure(declare(fleet, f"ollama/ollama:{OLD}@{registry.digests[OLD]}"))
+    assert re.search(r": disk is full: /var/lib/docker, where Docker keeps images, has \d+ MB free$", said), said
+    assert host.run("docker images -aq").stdout == ""
+    used = int(host.run("du -sm /var/lib/docker | cut -f1").stdout)
+    host.run("systemctl stop docker.socket docker && umount /var/lib/docker && systemctl start docker")
+    assert used < 20

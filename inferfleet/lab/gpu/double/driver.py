@@ -68,7 +68,8 @@ def show_proc(conf: gpuconf.Conf, version: str, is_open: bool) -> None:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=1m", "tmpfs", PROC], check=True)
     flavour = "Open Kernel Module for x86_64" if is_open else "x86_64 Kernel Module"
     lines = f"NVRM version: NVIDIA UNIX {flavour}  {version}  Release Build\nGCC version:  gcc version 14.2.0\n"
-    files = {"nvidia/version": lines, "nvidia/params": "ModifyDeviceFiles: 1\nDeviceFileMode: 438\n"}
+    # 0: else the toolkit's hook mounts over the same file in the container, whose /proc is the kernel's own.
+    files = {"nvidia/version": lines, "nvidia/params": "ModifyDeviceFiles: 0\nDeviceFileMode: 438\n"}
     for card in conf.cards:
         text = f"Model: \t\t {card['name']}\nGPU UUID: \t {card['uuid']}\nBus Location: \t {card['pci'][4:].lower()}\n"
         files[f"nvidia/gpus/{card['pci'][4:].lower()}/information"] = f"{text}Device Minor: \t {card['minor']}\n"
