@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,9 +38,23 @@ apt-get -qq install -y --no-install-recommends docker.io docker-cli busybox-stat
 mkdir -p /tmp/image/bin && cp /bin/busybox /tmp/image/bin/ && ln -s busybox /tmp/image/bin/sleep
 tar -C /tmp/image -c . | docker import --change 'CMD ["/bin/sleep", "100000"]' - lab/sleeper:1 >/dev/null
 """
-RUN = "docker run -d --init --restart always --name ollama-gpu{0} --label inferfleet.instance=ollama-gpu{0} " + (
-    "--device nvidia.com/gpu={1} lab/sleeper:1"
-)
+# As a unit, and not by a restart policy: at its start Docker 26.1 looks for containers before it knows of CDI
+# ("could not select device driver "cdi""), so that `--restart always` leaves those with cards dead after a reboot.
+UNIT = """[Unit]
+Requires=docker.service
+After=docker.service nvidia-cdi-refresh.service
+
+[Service]
+ExecStartPre=-/usr/bin/docker rm -f {name}
+ExecStart=/usr/bin/docker run --rm --init --name {name} --label inferfleet.instance={name} \\
+    --device nvidia.com/gpu={card} lab/sleeper:1
+Restart=always
+RestartSec=0.2
+
+[Install]
+WantedBy=multi-user.target
+"""
+BOTH = {"ollama-gpu1": "", "ollama-gpu2": ""}
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +105,28 @@ def ask(host: LabHost, tool: str, argument: Any) -> dict[str, Any]:
     return answer
 
 
+def start(host: LabHost, number: int, card: str) -> str:
+    """A container with this card, under a unit; its name."""
+    name = f"ollama-gpu{number}"
+    unit = UNIT.format(name=name, card=card)
+    host.run(f"cat >/etc/systemd/system/{name}.service && systemctl enable -q --now {name}", stdin=unit)
+    return name
+
+
 def cards_seen(host: LabHost) -> dict[str, str]:
     """Container -> why it does not see exactly the card that it was started with; empty where it does."""
     found = ask(host, "container_cards", {"names": None})
     given = {name: [d.partition("=")[2] for d in entry["cdi"]] for name, entry in found["containers"].items()}
     return {name: sees_exactly(name, devices, found) for name, devices in given.items()}
+
+
+def soon(host: LabHost, wanted: dict[str, str]) -> bool:
+    """The containers are so within 20 s: units start theirs after Docker."""
+    end = time.monotonic() + 20
+    while (seen := cards_seen(host)) != wanted:
+        assert time.monotonic() < end, seen
+        time.sleep(0.3)
+    return True
 
 
 def said(run: Run, words: str) -> str:
@@ -182,8 +214,8 @@ def set_daemon_json(host: LabHost, settings: dict[str, Any], restart: bool = Tru
 
 def test_each_container_gets_exactly_its_card(gpu1: LabHost) -> None:
     for number in (1, 2):
-        gpu1.run(RUN.format(number, uuids(gpu1)[number]))
-    assert cards_seen(gpu1) == {"ollama-gpu1": "", "ollama-gpu2": ""}
+        start(gpu1, number, uuids(gpu1)[number])
+    assert soon(gpu1, BOTH)
     found = ask(gpu1, "container_cards", {"names": ["ollama-gpu2"]})["containers"]["ollama-gpu2"]
     assert (found["sees"], found["opens"], found["runtime"]) == (["/dev/nvidia2"], ["/dev/nvidia2"], "runc")
 
@@ -191,7 +223,7 @@ def test_each_container_gets_exactly_its_card(gpu1: LabHost) -> None:
 def test_a_daemon_reload_takes_no_card_away(gpu1: LabHost) -> None:
     """With the old hook instead of CDI, systemd takes the devices away that it knows nothing of."""
     gpu1.run("systemctl daemon-reload")
-    assert cards_seen(gpu1) == {"ollama-gpu1": "", "ollama-gpu2": ""}
+    assert cards_seen(gpu1) == BOTH
 
 
 def test_a_container_with_more_is_seen(gpu1: LabHost) -> None:
@@ -222,7 +254,7 @@ def test_card_swapped(project: Project, gpu1: LabHost) -> None:
     run = changed(project)
     assert f"names {before[3]}, which the driver does not show" in said(run, f"will write {SPEC}")
     assert new[3] in gpu1.run(f"cat {SPEC}").stdout
-    assert cards_seen(gpu1) == {"ollama-gpu1": "", "ollama-gpu2": ""}, "nobody else was disturbed"
+    assert cards_seen(gpu1) == BOTH, "nobody else was disturbed"
 
 
 def test_slices(project: Project, gpu1: LabHost) -> None:
@@ -231,9 +263,9 @@ def test_slices(project: Project, gpu1: LabHost) -> None:
     assert len(slices) == 2
     run = changed(project)
     assert "does not name MIG-" in said(run, f"will write {SPEC}")
-    gpu1.run(RUN.format(0, slices[1]))
-    assert set(cards_seen(gpu1).values()) == {""}
-    gpu1.run("docker rm -f ollama-gpu0")
+    name = start(gpu1, 0, slices[1])
+    assert soon(gpu1, {**BOTH, name: ""})
+    gpu1.run(f"systemctl disable -q --now {name}")
     gpu1.gpus.mig(0, [])
     assert "which the driver does not show" in said(changed(project), f"will write {SPEC}")
 
@@ -287,12 +319,12 @@ def test_down_and_up_again(project: Project, gpu1: LabHost) -> None:
     declare_version(project, TOOLKIT)
     changed(project)
     assert installed(gpu1) == {f"{TOOLKIT}-1 hold"}
-    assert cards_seen(gpu1) == {"ollama-gpu1": "", "ollama-gpu2": ""}
+    assert cards_seen(gpu1) == BOTH
 
 
 def test_docker_without_cdi_fails_the_host(project: Project, gpu1: LabHost) -> None:
     """Role docker turns it on before; without that role nothing is called done that is not."""
-    gpu1.run("docker stop -t 1 ollama-gpu1 ollama-gpu2")
+    gpu1.run("systemctl stop ollama-gpu1 ollama-gpu2")
     set_daemon_json(gpu1, {})
     gpu1.run(f"rm {SPEC}")
     run = project.apply()
@@ -300,8 +332,8 @@ def test_docker_without_cdi_fails_the_host(project: Project, gpu1: LabHost) -> N
     assert run.rc == 1
     said(run, "Docker has CDI switched off")
     quiet(project)
-    gpu1.run("docker start ollama-gpu1 ollama-gpu2")
-    assert cards_seen(gpu1) == {"ollama-gpu1": "", "ollama-gpu2": ""}
+    gpu1.run("systemctl start ollama-gpu1 ollama-gpu2")
+    assert soon(gpu1, BOTH)
 
 
 def test_default_runtime_nvidia_is_warned_of(project: Project, gpu1: LabHost) -> None:
@@ -324,7 +356,7 @@ def test_reboot(project: Project, gpu1: LabHost) -> None:
     """/var/run is empty after it; the units write the file anew before Docker starts containers."""
     gpu1.reboot()
     gpu1.run("systemctl is-system-running --wait", check=False)
-    assert cards_seen(gpu1) == {"ollama-gpu1": "", "ollama-gpu2": ""}
+    assert soon(gpu1, BOTH)
     quiet(project)
 
 
