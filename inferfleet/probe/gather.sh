@@ -41,10 +41,6 @@ soon dpkg-query -W -f '${db:Status-Abbrev}|${Package}|${Version}\n' '*nvidia*' '
     unattended-upgrades
 section units
 soon systemctl show -p Id,LoadState,ActiveState,UnitFileState nvidia-persistenced.service nvidia-fabricmanager.service
-section persistenced
-command -v nvidia-persistenced >/dev/null && soon nvidia-persistenced --version
-section fabricmanager
-command -v nv-fabricmanager >/dev/null && soon nv-fabricmanager --version
 section xid
 { soon journalctl -k -b -q -o cat --no-pager -g 'NVRM: Xid' || soon dmesg; } | grep 'NVRM: Xid' | tail -n 200
 

@@ -64,15 +64,18 @@ def pci(found: dict[str, str]) -> list[dict[str, Any]] | None:
 
 
 def services(found: dict[str, str]) -> dict[str, Any]:
-    """NVIDIA's daemons: what systemd says of each, and its version."""
+    """NVIDIA's daemons: what systemd says of each, and the version of its package.
+
+    The programs themselves are not asked: one that does not know `--version` would start.
+    """
     answer = {}
     blocks = [dict(line.split("=", 1) for line in b.splitlines()) for b in found.get("units", "").split("\n\n") if b]
-    for name, section in (("persistenced", "persistenced"), ("fabricmanager", "fabricmanager")):
+    for name in ("persistenced", "fabricmanager"):
         block = next((b for b in blocks if b.get("Id") == f"nvidia-{name}.service"), {})
         answer[name] = {
             "there": block.get("LoadState", "not-found") not in ("not-found", ""),
             "active": block.get("ActiveState") == "active",
-            "version": _version(found.get(section, "")),
+            "version": next((_version(row[2]) for row in _packages(found) if f"nvidia-{name}" in row[1]), None),
         }
     return answer
 
@@ -89,8 +92,7 @@ def xids(text: str) -> list[dict[str, Any]]:
 
 def upkeep(found: dict[str, str]) -> dict[str, Any]:
     """What becomes of the driver's packages when nobody looks, and what waits for a reboot."""
-    rows = [line.split("|") for line in found.get("packages", "").splitlines() if line.count("|") == 2]
-    there = {name: (state, version) for state, name, version in rows if state[1:2] == "i"}
+    there = {name: (state, version) for state, name, version in _packages(found)}
     system = found.get("system", "")
     unattended = re.search(r"^UNATTENDED='?(\d+)", system, re.MULTILINE)
     return {
@@ -104,6 +106,12 @@ def upkeep(found: dict[str, str]) -> dict[str, Any]:
         "reboot_required": "REBOOT_REQUIRED=yes" in system,
         "secure_boot": _secure_boot(system),
     }
+
+
+def _packages(found: dict[str, str]) -> list[list[str]]:
+    """State, name and version of each package that is installed."""
+    rows = [line.split("|") for line in found.get("packages", "").splitlines() if line.count("|") == 2]
+    return [row for row in rows if row[0][1:2] == "i"]
 
 
 def _secure_boot(system: str) -> bool | None:
