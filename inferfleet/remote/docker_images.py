@@ -6,6 +6,7 @@ is not as declared is not kept, and tags that an archive took from other images 
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -103,14 +104,29 @@ def is_declared(found: dict[str, Any], order: dict[str, Any]) -> bool:
     return order["digest"] is None or order["digest"] in [found["id"], *found["digests"]]
 
 
+def login(registry: str) -> dict[str, str]:
+    """What root has given to `docker login` on this host for a registry, as a header; nothing where it has not."""
+    directory = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    place = "https://index.docker.io/v1/" if registry == "docker.io" else registry
+    try:
+        with open(f"{directory}/config.json", encoding="utf-8") as file:
+            known = base64.b64decode(json.load(file)["auths"][place]["auth"]).decode()
+    except (OSError, LookupError, TypeError, ValueError):
+        return {}
+    name, _, password = known.partition(":")
+    told = {"username": name, "password": password, "serveraddress": place}
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(told).encode()).decode()}
+
+
 def pull(docker: Docker, order: dict[str, Any]) -> dict[str, str | None]:
     """From a registry. Docker checks a digest itself, goes on where it broke off, and keeps no half of an image."""
     progress = Progress(order["name"])
     # The registry's own address, for what is said of it; Docker's own registry is not named in a reference.
     first = order["from"].partition("/")[0]
     origin = first if "." in first or ":" in first or first == "localhost" else "docker.io"
+    path = docker_path("/images/create", fromImage=order["from"], tag=order["version"])
     try:
-        for event in docker.follow(docker_path("/images/create", fromImage=order["from"], tag=order["version"])):
+        for event in docker.follow(path, headers=login(origin)):
             progress.see(event)
     except DockerError as error:
         raise explained(docker, order["name"], origin, error) from error
