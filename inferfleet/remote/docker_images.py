@@ -34,11 +34,17 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def short(name: str) -> str:
+    """A name for lines of progress: of a digest the first twelve digits."""
+    reference, at, digest = name.partition("@")
+    return reference + at + digest[:19]
+
+
 class Progress:
     """What somebody who waits sees of one image, every few seconds."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = short(name)
         self.shown = time.time()
         self.sizes: dict[str, int] = {}
         self.fetched: dict[str, int] = {}
@@ -225,14 +231,16 @@ def bring(docker: Docker, order: dict[str, Any]) -> None:
     """The image is there as declared, and recorded as ours."""
     if image(docker, order["runs"]) is not None:
         return
-    say(f"{order['name']}: {'loading from ' + order['archive'] if order['archive'] else 'pulling ' + order['runs']}")
+    say(
+        f"{short(order['name'])}: {'loading from' if order['archive'] else 'pulling from'} {order['archive'] or order['from']}"
+    )
     record = images_record()
     write_record(dict(record, **{order["runs"]: None}))
     try:
         record.update(load(docker, order) if order["archive"] else pull(docker, order))
     finally:
         write_record(record)
-    say(f"{order['name']}: is there")
+    say(f"{short(order['name'])}: is there")
 
 
 def main(work: dict[str, Any]) -> None:

@@ -145,8 +145,8 @@ def test_pulled_by_digest_with_progress(docker: Images, work: Work, record: Path
     assert (
         f"POST /images/create?fromImage=m%3A5000%2Follama%2Follama&tag={DIGEST.replace(':', '%3A')}" in docker.paths()
     )
-    assert f"{PULLED.name}: fetching, 50 %, 50 of 100 MB" in done.stdout
-    assert f"{PULLED.name}: unpacking, 1 of 2 layers, 10 %, 10 of 100 MB" in done.stdout
+    assert f"{TAG}@sha256:dddddddddddd: fetching, 50 %, 50 of 100 MB" in done.stdout
+    assert f"{TAG}@sha256:dddddddddddd: unpacking, 1 of 2 layers, 10 %, 10 of 100 MB" in done.stdout
     assert recorded(record) == {PULLED.runs: ID}
 
 
