@@ -231,9 +231,8 @@ def bring(docker: Docker, order: dict[str, Any]) -> None:
     """The image is there as declared, and recorded as ours."""
     if image(docker, order["runs"]) is not None:
         return
-    say(
-        f"{short(order['name'])}: {'loading from' if order['archive'] else 'pulling from'} {order['archive'] or order['from']}"
-    )
+    origin = f"loading from {order['archive']}" if order["archive"] else f"pulling from {order['from']}"
+    say(f"{short(order['name'])}: {origin}")
     record = images_record()
     write_record(dict(record, **{order["runs"]: None}))
     try:
