@@ -4,15 +4,26 @@ pyinfra inventory/prod.py deploy.py --dry --diff     what would change, and what
 pyinfra inventory/prod.py deploy.py                  make it so
 """
 
-from inferfleet.current import my_ollama
+from inferfleet.current import my_node
 from roles.base import base
+from roles.docker import docker
+from roles.engine_docker import engine_docker
+from roles.engine_native import engine_native, no_engine
 from roles.models import models
-from roles.ollama_native import no_ollama, ollama_native
+from roles.nvidia_driver import nvidia_driver
+from roles.nvidia_toolkit import nvidia_toolkit
 
-declared = my_ollama()
-if declared and declared.services:
-    base(declared)
-    ollama_native(declared)
-    models(declared)
-elif declared:
-    no_ollama(declared)
+node = my_node()
+if node and node.instances:
+    if node.has_nvidia:
+        nvidia_driver(node)
+    base(node)
+    if node.runs_containers:
+        docker(node)
+        nvidia_toolkit(node)
+    engine_native(node)
+    if node.runs_containers:
+        engine_docker(node)
+    models(node)
+elif node:
+    no_engine(node)

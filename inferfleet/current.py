@@ -9,9 +9,7 @@ from weakref import WeakKeyDictionary
 from pyinfra.api.inventory import Inventory
 from pyinfra.context import ctx_host, ctx_inventory
 
-from inferfleet.engines.ollama_host import OllamaHost
-from inferfleet.plan import FleetPlan, make_plan
-from inferfleet.services import ollama_host
+from inferfleet.plan import FleetPlan, NodePlan, make_plan
 from inferfleet.spec import parse_fleet
 
 _plans: WeakKeyDictionary[Inventory, FleetPlan] = WeakKeyDictionary()
@@ -28,7 +26,6 @@ def plan_of(inventory: Inventory) -> FleetPlan:
     return _plans[inventory]
 
 
-def my_ollama() -> OllamaHost | None:
-    """What this host's Ollama must be; None where the host is no node of the fleet."""
-    node = plan_of(ctx_inventory.get()).node(ctx_host.get().name)
-    return ollama_host(node) if node else None
+def my_node() -> NodePlan | None:
+    """What this host must be; None where it is no node of the fleet."""
+    return plan_of(ctx_inventory.get()).node(ctx_host.get().name)

@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inferfleet.spec import Model, OllamaEngine
+from inferfleet.spec.engine import Runtime
 
 
 @dataclass(frozen=True)
 class PlacedGpu:
-    """A card as an instance gets it: its position in the node's `gpus`, and what is declared of it."""
+    """A card as an instance gets it: the index its driver knows it by, and what is declared of it.
+
+    The index is its position among the node's cards of the same backend.
+    """
 
     index: int
     model: str
@@ -27,6 +31,7 @@ class Instance:
     node: str
     name: str
     engine: Literal["ollama"]
+    runtime: Runtime
     settings: OllamaEngine
     gpus: tuple[PlacedGpu, ...]
     port: int
@@ -37,6 +42,11 @@ class Instance:
         """`host:port` it listens on, an IPv6 host in brackets."""
         host = self.settings.host
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    @property
+    def image(self) -> str:
+        """The image of its container."""
+        return self.settings.image or f"ollama/ollama:{self.settings.version}"
 
     @property
     def processor(self) -> str:

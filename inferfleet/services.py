@@ -7,7 +7,7 @@ it stands in the process's environment, which nobody can change after the start.
 import hashlib
 
 from inferfleet.engines import ollama
-from inferfleet.engines.ollama_host import OllamaHost, Service
+from inferfleet.engines.ollama_host import OllamaHost, Server, Service
 from inferfleet.engines.ollama_store import entries
 from inferfleet.placed import Instance
 from inferfleet.plan import NodePlan
@@ -16,7 +16,9 @@ from inferfleet.spec import OllamaEngine, tagged
 
 SPEC = "INFERFLEET_SPEC"
 _STORE = str(OllamaEngine.model_fields["models_dir"].default)
-NO_OLLAMA = OllamaHost(version="", source="", sha256=None, models_dir=_STORE, services=(), gpus=(), store=())
+NO_OLLAMA = OllamaHost(
+    version="", source="", sha256=None, models_dir=_STORE, servers=(), services=(), proxy={}, gpus=(), store=()
+)
 
 
 def ollama_host(node: NodePlan) -> OllamaHost:
@@ -29,7 +31,9 @@ def ollama_host(node: NodePlan) -> OllamaHost:
         source=node.sources.ollama,
         sha256=settings.sha256,
         models_dir=settings.models_dir,
-        services=tuple(_service(instance) for instance in node.instances),
+        servers=tuple(Server(i.name, reached_at(i), _preload(i)) for i in node.instances),
+        services=tuple(_service(instance) for instance in node.instances if instance.runtime == "native"),
+        proxy=node.proxy,
         gpus=tuple(gpu for instance in node.instances for gpu in instance.gpus),
         store=entries(node.models, node.sources.models),
     )
@@ -45,7 +49,6 @@ def _service(instance: Instance) -> Service:
         unit=unit,
         drop_in=_drop_in(instance, environment),
         environment=environment,
-        preload=_preload(instance),
     )
 
 

@@ -19,14 +19,30 @@ MAY = {
     "plan": {"errors", "spec", "placed", "engines"},
     "render": {"errors"},
     "services": {"spec", "placed", "engines", "plan", "render"},
+    "containers": {"placed", "engines", "plan", "render", "services"},
+    "declared": {"placed", "engines", "plan"},
     "changes": {"placed", "engines"},
     "remote": set(),
-    "facts": {"remote"},
-    "operations": {"changes", "placed", "engines", "facts", "remote", "render"},
-    "current": {"spec", "engines", "plan", "services"},
+    "probe": {"errors"},
+    "facts": {"remote", "probe"},
+    "operations": {"changes", "declared", "placed", "engines", "plan", "containers", "facts", "remote", "render"},
+    "current": {"spec", "plan"},
     "inventory": {"errors", "spec", "plan"},
     "read_inventory": set(),
-    "checks": {"errors", "spec", "placed", "engines", "plan", "services", "remote", "inventory"},
+    "checks": {
+        "errors",
+        "spec",
+        "placed",
+        "engines",
+        "plan",
+        "services",
+        "containers",
+        "declared",
+        "changes",
+        "remote",
+        "probe",
+        "inventory",
+    },  # fmt: skip
     "verify": {"errors", "inventory", "checks"},
     "ssh": set(),
     "lab": {"errors"},
@@ -35,7 +51,21 @@ MAY = {
     "cli": {"errors", "__version__", "placed", "plan", "inventory", "verify", "scaffold", "lab", "demo"},
 }
 # Parts that need no host and no pyinfra; `errors` alone knows it, so that pyinfra prints our errors as lines.
-PURE = ("spec", "placed", "engines", "plan", "render", "services", "changes", "checks", "remote", "inventory")
+PURE = (
+    "spec",
+    "placed",
+    "engines",
+    "plan",
+    "render",
+    "services",
+    "containers",
+    "declared",
+    "changes",
+    "checks",
+    "remote",
+    "probe",
+    "inventory",
+)
 # Of the checks, those that reach hosts or are pytest's.
 REACHING = {"inferfleet.checks.target", "inferfleet.checks.plugin", "inferfleet.checks.fleet_test"}
 MODULES = {

@@ -14,7 +14,18 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from inferfleet.cli import main as inferfleet
-from inferfleet.spec import DeclaredInstance, Gpu, Model, Node, OllamaEngine, Sources
+from inferfleet.spec import (
+    AddressPool,
+    DeclaredInstance,
+    Docker,
+    Driver,
+    Gpu,
+    Model,
+    Node,
+    OllamaEngine,
+    Sources,
+    Toolkit,
+)
 from inferfleet.spec.engine import OWNED_ENVIRONMENT, Duration
 from inferfleet.spec.parameters import PARAMETERS
 
@@ -47,6 +58,14 @@ NOUNS: tuple[tuple[str, type[BaseModel], str], ...] = (
         "all hosts: keep them in `group_data/all.py`. A name is written as Ollama writes it (`llama2:13b`, "
         "`team/chat:v1`); without a tag it means `:latest`.",
     ),
+    (
+        "Docker",
+        Docker,
+        'The dict `docker`, for the nodes on which something runs with `runtime: "docker"`; the others get no Docker.',
+    ),
+    ("A range of addresses", AddressPool, 'One entry of `docker["address_pools"]`.'),
+    ("NVIDIA driver", Driver, "The dict `driver`. Without it the driver is looked at, and never touched."),
+    ("NVIDIA Container Toolkit", Toolkit, "The dict `toolkit`, for nodes whose containers get cards."),
     ("Sources", Sources, "The dict `sources`. The hosts fetch from these addresses themselves."),
 )
 
@@ -57,7 +76,8 @@ is never guessed from `"on"` or `1`. A duration is `"forever"`, a whole number o
 `"1h30m"`.
 
 Where the keys are written: hosts with `gpus` and `instances` in the inventory file (`inventory/prod.py`); `models`,
-`engines` and `sources` in `inventory/group_data/all.py`, or for a group of hosts in `inventory/group_data/<group>.py`.
+`engines`, `docker`, `driver`, `toolkit` and `sources` in `inventory/group_data/all.py`, or for a group of hosts in
+`inventory/group_data/<group>.py`.
 All of pyinfra's own keys (`ssh_user`, `ssh_key`, `_sudo`, ...) work as pyinfra documents them; `inferfleet verify`
 needs a key or an agent, and sudo without a password.
 """

@@ -6,9 +6,17 @@ that could not be asked yet (no python3): everything is missing there.
 
 from inferfleet.changes.account import account
 from inferfleet.changes.base import Changes, Effect, FileChange
-from inferfleet.changes.cards import cards
+from inferfleet.changes.cards import cards, with_uuids
+from inferfleet.changes.containers import containers, containers_gone
+from inferfleet.changes.docker import docker
+from inferfleet.changes.driver import driver
+from inferfleet.changes.images import images, unused_images
 from inferfleet.changes.models import models
 from inferfleet.changes.release import release
 from inferfleet.changes.services import services
+from inferfleet.changes.toolkit import toolkit
 
-__all__ = ["Changes", "Effect", "FileChange", "account", "cards", "models", "release", "services"]
+__all__ = [
+    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "docker", "driver",
+    "images", "models", "release", "services", "toolkit", "unused_images", "with_uuids",
+]  # fmt: skip

@@ -1,5 +1,6 @@
 """The declared models are in the store, whole and as declared, and in memory where they must stay."""
 
+from collections.abc import Collection
 from typing import Any
 
 from inferfleet.changes.base import Changes, Effect
@@ -8,8 +9,14 @@ from inferfleet.engines.ollama_host import RECORD, OllamaHost
 from inferfleet.engines.ollama_store import Entry
 
 
-def models(declared: OllamaHost, state: dict[str, Any]) -> Changes:
-    """The store holds what is declared, and nothing that we once brought and that is declared no longer."""
+def models(declared: OllamaHost, state: dict[str, Any], restarted: Collection[str] = ()) -> Changes:
+    """The store holds what is declared, and nothing that we once brought and that is declared no longer.
+
+    Args:
+        declared: what must be.
+        state: what the host says of itself.
+        restarted: containers that this run starts anew before, and that then have nothing in memory.
+    """
     found, recorded = state.get("models", {}), state.get("record", {}).get("models", {})
     bring = {entry.name: reason for entry in declared.store if (reason := _why_brought(entry, found, recorded))}
     for entry in declared.store:
@@ -17,9 +24,9 @@ def models(declared: OllamaHost, state: dict[str, Any]) -> Changes:
             bring[entry.name] = f"is made from {entry.origin}"
     names = {entry.name for entry in declared.store}
     gone = [name for name, entry in recorded.items() if name not in names and name in found and entry["ours"]]
-    restarted = [name for name, _ in services(declared, state).work["restart"]]
-    loaded = {name: models for name, models in state.get("loaded", {}).items() if name not in restarted}
-    load = {s.name: _not_loaded(s.preload, found, loaded.get(s.name), bring) for s in declared.services}
+    anew = {*restarted, *(name for name, _ in services(declared, state).work["restart"])}
+    loaded = {name: models for name, models in state.get("loaded", {}).items() if name not in anew}
+    load = {s.name: _not_loaded(s.preload, found, loaded.get(s.name), bring) for s in declared.servers}
     effects = [Effect(_kind(entry), entry.name, bring[entry.name]) for entry in declared.store if entry.name in bring]
     effects += [Effect("remove", name, "is no longer declared") for name in gone]
     effects += [
@@ -79,7 +86,7 @@ def _work(
         "models_dir": declared.models_dir,
         "proxy": declared.proxy,
         "record": RECORD,
-        "addresses": {service.name: service.address for service in declared.services},
+        "addresses": {server.name: server.address for server in declared.servers},
         "bring": [_order(entry, found, recorded) for entry in declared.store if entry.name in bring],
         "known": [entry.name for entry in declared.store],
         "checked": {d: now for model in found.values() for d, now in (model or {"new": {}})["new"].items()},
@@ -87,7 +94,7 @@ def _work(
         "remove": [name for name in gone if name in found],
         "forget": [name for name in gone if name not in found],
         "load": {service: names for service, names in load.items() if names},
-        "stay": {service.name: list(service.preload) for service in declared.services if load[service.name]},
+        "stay": {server.name: list(server.preload) for server in declared.servers if load[server.name]},
     }
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from inferfleet.engines.container_host import Container
+
 UNREACHED = "the host could not be asked"
 """How the reason of a check begins that found nobody to ask."""
 
@@ -14,6 +16,28 @@ class Target(Protocol):
     @property
     def report(self) -> dict[str, Any]:
         """What the host says of its Ollama (`remote/ollama_state.py`), asked once."""
+
+    @property
+    def containers(self) -> dict[str, Any]:
+        """What the host says of its containers (`remote/container_state.py`), asked once."""
+
+    @property
+    def declared_containers(self) -> dict[str, Container]:
+        """What its containers must be, by name, with the UUIDs that the host says its cards have."""
+
+    @property
+    def gpus(self) -> dict[str, Any]:
+        """What the host says of its NVIDIA cards (`inferfleet.probe`), asked once."""
+
+    def gpus_now(self) -> dict[str, Any]:
+        """The same, asked anew."""
+
+    @property
+    def container_cards(self) -> dict[str, Any]:
+        """Which cards each container sees and may open (`remote/container_cards.py`), asked once."""
+
+    def processes(self) -> dict[str, list[int]]:
+        """The processes of each instance (`remote/engine_processes.py`), asked anew."""
 
     @property
     def listening(self) -> list[tuple[str, int]]:

@@ -4,7 +4,6 @@ from inferfleet.checks import fleet_checks
 from inferfleet.checks.target import RemoteTarget
 from inferfleet.inventory import read_inventory
 from inferfleet.plan import make_plan
-from inferfleet.services import ollama_host
 from inferfleet.spec import parse_fleet
 
 
@@ -28,5 +27,5 @@ class CheckedFleet:
             node = self._plan.node(name)
             if node is None:
                 raise LookupError(name)
-            self._targets[name] = RemoteTarget(name, self._data[name], ollama_host(node))
+            self._targets[name] = RemoteTarget(name, self._data[name], node)
         return self._targets[name]

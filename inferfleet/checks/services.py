@@ -1,7 +1,7 @@
 """Checks of the instances: running, started as declared, version, address."""
 
 from inferfleet.checks.base import Target
-from inferfleet.engines.ollama_host import OllamaHost, Service
+from inferfleet.engines.ollama_host import OllamaHost, Server, Service
 
 _ANYWHERE = {"0.0.0.0", "*", "[::]", "::"}
 
@@ -25,10 +25,10 @@ def started_as_declared(service: Service, target: Target) -> str:
     return ""
 
 
-def has_version(service: Service, version: str, target: Target) -> str:
+def has_version(server: Server, version: str, target: Target) -> str:
     """The API says the declared version."""
-    found = target.report["version"].get(service.name)
-    return "" if found == version else f"it answers as {found}" if found else f"nothing answers at {service.address}"
+    found = target.report["version"].get(server.name)
+    return "" if found == version else f"it answers as {found}" if found else f"nothing answers at {server.address}"
 
 
 def listens_narrowly(host: str, port: int, target: Target) -> str:
@@ -41,6 +41,7 @@ def listens_narrowly(host: str, port: int, target: Target) -> str:
 
 
 def nothing_else(host: OllamaHost, target: Target) -> str:
-    """No unit carries our mark that is not declared."""
-    extra = set(target.report["ours"]) - {service.name for service in host.services}
+    """Nothing carries our mark that is not declared, neither a unit nor a container."""
+    services = set(target.report["ours"]) - {service.name for service in host.services}
+    extra = services | (set(target.report["containers"]) - set(host.containers))
     return f"{', '.join(sorted(extra))} is ours and not declared" if extra else ""

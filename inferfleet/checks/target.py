@@ -3,14 +3,20 @@
 import json
 import re
 import tempfile
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import testinfra
 
-from inferfleet.engines.ollama_host import OllamaHost
+from inferfleet import probe
+from inferfleet.changes import with_uuids
+from inferfleet.containers import containers_of, question
+from inferfleet.engines.container_host import Container
 from inferfleet.errors import FleetError
+from inferfleet.plan import NodePlan
 from inferfleet.remote import compact, script
+from inferfleet.services import ollama_host
 
 # One SSH connection serves all checks of a host; ssh itself ends it once it has been idle for so long.
 _IDLE_S = 10
@@ -23,19 +29,52 @@ class RemoteTarget:
     Args:
         name: the host's name in the inventory.
         data: its data.
-        declared: what its Ollama must be.
+        node: what it must be.
     """
 
-    def __init__(self, name: str, data: dict[str, Any], declared: OllamaHost) -> None:
+    def __init__(self, name: str, data: dict[str, Any], node: NodePlan) -> None:
         self.name = name
-        self._declared = declared
+        self._node = node
         self._gone: str | None = None
         self._host = testinfra.get_host(*_address(name, data), **_options(data))
 
     @cached_property
     def report(self) -> dict[str, Any]:
         """What the host says of its Ollama."""
-        return self._python("ollama_state", self._declared.question)
+        return self._python("ollama_state", ollama_host(self._node).question)
+
+    @cached_property
+    def containers(self) -> dict[str, Any]:
+        """What the host says of its containers."""
+        return self._python("container_state", question(self._node))
+
+    @cached_property
+    def declared_containers(self) -> dict[str, Container]:
+        """What its containers must be, by name."""
+        cards = with_uuids(self._node.gpus, self.gpus) if self._node.has_nvidia else self._node.gpus
+        return {container.name: container for container in containers_of(self._node, cards)}
+
+    @cached_property
+    def gpus(self) -> dict[str, Any]:
+        """What the host says of its NVIDIA cards."""
+        return self.gpus_now()
+
+    def gpus_now(self) -> dict[str, Any]:
+        """What it says of them at this moment."""
+        return probe.answer(self._run(probe.command()).splitlines())
+
+    @cached_property
+    def container_cards(self) -> dict[str, Any]:
+        """Which cards each container sees and may open."""
+        return self._python("container_cards", {"names": list(self._names("docker"))})
+
+    def processes(self) -> dict[str, list[int]]:
+        """The processes of each instance at this moment."""
+        ask = {"services": list(self._names("native")), "containers": list(self._names("docker"))}
+        return self._python("engine_processes", ask)
+
+    def _names(self, runtime: str) -> Iterator[str]:
+        return (instance.name for instance in self._node.instances if instance.runtime == runtime)
 
     @cached_property
     def listening(self) -> list[tuple[str, int]]:

@@ -10,20 +10,35 @@ HOME = "/usr/share/ollama"
 ROOT = "/opt/inferfleet/ollama"
 BINARY = f"{ROOT}/current/bin/ollama"
 ARCHIVE = "ollama-linux-{arch}.tar.zst"
+# The port inside a container, the one that upstream's image names; Docker publishes it at the instance's own.
+CONTAINER_PORT = 11434
 # Where nothing is visible, Ollama runs on the CPU: what each backend calls "no card".
 _NO_CARD = {"CUDA_VISIBLE_DEVICES": "-1", "ROCR_VISIBLE_DEVICES": "-1", "GGML_VK_VISIBLE_DEVICES": "-1"}
 _VISIBLE = {"cuda": "CUDA_VISIBLE_DEVICES", "vulkan": "GGML_VK_VISIBLE_DEVICES"}
 
 
 def environment(instance: Instance) -> dict[str, str]:
-    """The whole environment an instance is started with, in the order it is written.
+    """The whole environment that a service is started with, in the order it is written."""
+    listens = {"HOME": HOME, "OLLAMA_HOST": instance.address}
+    return {**listens, **_settings(instance), **_cards(instance), **instance.settings.environment}
 
-    Every setting whose default depends on the hardware is in it.
+
+def container_environment(instance: Instance) -> dict[str, str]:
+    """The whole environment that a container is started with, in the order it is written.
+
+    A container sees no card but its own, so none has to be hidden from Ollama. Images of upstream set
+    NVIDIA_VISIBLE_DEVICES=all (Ollama 0.32.15 Dockerfile): where somebody made `nvidia` Docker's default runtime, that
+    would let every card in.
     """
+    listens = {"HOME": HOME, "OLLAMA_HOST": f"0.0.0.0:{CONTAINER_PORT}", "NVIDIA_VISIBLE_DEVICES": "void"}
+    no_card = {} if instance.gpus else _NO_CARD
+    return {**listens, **_settings(instance), **no_card, **instance.settings.environment}
+
+
+def _settings(instance: Instance) -> dict[str, str]:
+    """Every setting whose default depends on the hardware is in it."""
     settings = instance.settings
     return {
-        "HOME": HOME,
-        "OLLAMA_HOST": instance.address,
         "OLLAMA_MODELS": settings.models_dir,
         "OLLAMA_NUM_PARALLEL": str(settings.parallel),
         "OLLAMA_MAX_LOADED_MODELS": str(settings.max_loaded_models),
@@ -36,8 +51,6 @@ def environment(instance: Instance) -> dict[str, str]:
         # Instances of a node share one store: none may clean up what another is fetching (docs: one puller).
         "OLLAMA_NOPRUNE": "1",
         "OLLAMA_NO_CLOUD": "1",
-        **_cards(instance),
-        **settings.environment,
     }
 
 

@@ -10,6 +10,22 @@ MARK = "# Managed by inferfleet"
 UNIT_DIR = "/etc/systemd/system"
 RECORD = "/var/lib/inferfleet/ollama.json"
 DROP_IN = "zz-inferfleet.conf"
+ENVIRONMENT_DIR = "/etc/inferfleet/containers"
+
+
+@dataclass(frozen=True)
+class Server:
+    """One instance as its clients see it, whatever it runs under.
+
+    Attributes:
+        name: of the instance.
+        address: `host:port` at which it answers from the host itself.
+        preload: models that must be in its memory at all times.
+    """
+
+    name: str
+    address: str
+    preload: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -22,7 +38,6 @@ class Service:
         unit: text of the unit file.
         drop_in: text of the drop-in, which holds every setting.
         environment: what its process must have been started with.
-        preload: models that must be in its memory at all times.
     """
 
     name: str
@@ -30,7 +45,6 @@ class Service:
     unit: str
     drop_in: str
     environment: dict[str, str]
-    preload: tuple[str, ...]
 
     @property
     def unit_path(self) -> str:
@@ -52,7 +66,9 @@ class OllamaHost:
         source: base URL of the releases.
         sha256: digest of the tarball; None trusts the source's own list.
         models_dir: the store that the instances share.
-        services: the instances.
+        servers: the instances, under whatever they run.
+        services: those of them that are services of systemd themselves; the others are containers.
+        proxy: the proxy that the engine's environment names, for what the host fetches itself.
         gpus: the cards that the instances are bound to.
         store: what the store must hold, in the order in which it is brought.
     """
@@ -61,15 +77,17 @@ class OllamaHost:
     source: str
     sha256: str | None
     models_dir: str
+    servers: tuple[Server, ...]
     services: tuple[Service, ...]
+    proxy: dict[str, str]
     gpus: tuple[PlacedGpu, ...]
     store: tuple[Entry, ...]
 
     @property
-    def proxy(self) -> dict[str, str]:
-        """The proxy that the engine's environment names, for what the host fetches itself."""
-        names = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
-        return {k: v for s in self.services for k, v in s.environment.items() if k.upper() in names}
+    def containers(self) -> tuple[str, ...]:
+        """Names of the instances that are containers."""
+        services = [service.name for service in self.services]
+        return tuple(server.name for server in self.servers if server.name not in services)
 
     @property
     def question(self) -> dict[str, object]:
@@ -80,8 +98,9 @@ class OllamaHost:
             "home": ollama.HOME,
             "record": RECORD,
             "unit_dir": UNIT_DIR,
+            "environment_dir": ENVIRONMENT_DIR,
             "models_dir": self.models_dir,
             "models": [entry.name for entry in self.store],
             "units": [service.name for service in self.services],
-            "addresses": {service.name: service.address for service in self.services},
+            "addresses": {server.name: server.address for server in self.servers},
         }

@@ -5,7 +5,7 @@ otherwise, and each acts only when there are effects: what is done is always ann
 """
 
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, cast
 from weakref import WeakKeyDictionary
@@ -22,7 +22,9 @@ P = ParamSpec("P")
 Decide = Callable[P, tuple[Changes, list[StringCommand]]]
 Announced = dict[tuple[str, str], tuple[Effect, ...]]
 
+_NOT_ROOT = "pyinfra is not root there; set _sudo = True in the inventory"
 _announced: WeakKeyDictionary[State, Announced] = WeakKeyDictionary()
+_warned: WeakKeyDictionary[State, set[tuple[str, str]]] = WeakKeyDictionary()
 
 
 def converging(decide: Decide[P]) -> Callable[P, Any]:
@@ -38,6 +40,7 @@ def converging(decide: Decide[P]) -> Callable[P, Any]:
         if bool(changes.effects) != bool(commands):
             raise ValueError(f"{decide.__name__}: effects and commands must come together")
         host, state = ctx_host.get(), ctx_state.get()
+        _warn(state, host, changes)
         if not commands:
             host.noop("as declared")
             return
@@ -55,9 +58,42 @@ def refusals(changes: Changes) -> list[StringCommand]:
     return [StringCommand("echo", QuoteString(line), ">&2; exit 1") for line in lines]
 
 
+def decided(
+    compare: Callable[[], Changes], state: Mapping[str, Any], work: Callable[[Changes], list[StringCommand]]
+) -> tuple[Changes, list[StringCommand]]:
+    """A decision, with the work that brings it about; a host that cannot be judged is refused alone.
+
+    Args:
+        compare: gives the changes.
+        state: the host's answer; its `root` says whether it was asked as root.
+        work: gives the commands, where there is something to do.
+    """
+    try:
+        found = compare() if state.get("root", True) else _refused(_NOT_ROOT)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        # Raising here would stop all hosts (pyinfra 3.10); an answer of a shape nobody thought of is one host's matter.
+        found = _refused(f"its answer cannot be understood ({type(error).__name__}: {error}); please report this")
+    if not found.effects:
+        return found, []
+    return found, refusals(found) or work(found)
+
+
+def _refused(why: str) -> Changes:
+    return Changes((Effect("refuse", "this host", why),))
+
+
 def effects(state: State) -> Announced:
     """What every prepared operation announced: (host name, operation hash) -> effects."""
     return _announced.get(state, {})
+
+
+def _warn(state: State, host: Host, changes: Changes) -> None:
+    """Say each warning once in a run; it makes nothing changed."""
+    said = _warned.setdefault(state, set())
+    for text in changes.warnings:
+        if (host.name, text) not in said:
+            said.add((host.name, text))
+            host.log_styled(f"warning: {text}", fg="yellow")
 
 
 def _announce(state: State, host: Host, changes: Changes) -> None:

@@ -1,4 +1,4 @@
-"""NVIDIA cards."""
+"""NVIDIA cards and their driver. The operations ask the same question, which is sent once."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,36 @@ from pyinfra.context import host
 
 from inferfleet import changes
 from inferfleet.changes import Changes
-from inferfleet.facts.nvidia import NvidiaCards
-from inferfleet.operations.effects import converging, refusals
+from inferfleet.declared import nvidia_host
+from inferfleet.facts.gpus import GpuState
+from inferfleet.operations.effects import converging, decided, refusals
 from inferfleet.placed import PlacedGpu
+from inferfleet.plan import NodePlan
+
+Decision = tuple[Changes, list[StringCommand]]
 
 
 @converging
-def cards(declared: Sequence[PlacedGpu]) -> tuple[Changes, list[StringCommand]]:
-    """The host has the cards that are declared; one that has not fails alone, before anything is done to it."""
+def driver(declared: NodePlan) -> Decision:
+    """The host's NVIDIA driver runs and can serve; a host whose driver cannot fails alone, with what to do."""
+    wanted = nvidia_host(declared)
+    if not wanted.cards:
+        return Changes(), []
+    state = host.get_fact(GpuState)
+    return decided(lambda: changes.driver(wanted, state), state, lambda found: [])
+
+
+@converging
+def cards(declared: Sequence[PlacedGpu]) -> Decision:
+    """The host has the cards that are declared, and they are well; one that has not fails alone."""
     if all(gpu.backend != "cuda" for gpu in declared):
         return Changes(), []
-    found = changes.cards(declared, host.get_fact(NvidiaCards))
-    return found, refusals(found)
+    state = host.get_fact(GpuState)
+    return decided(lambda: changes.cards(declared, state), state, refusals)
+
+
+def found_cards(declared: Sequence[PlacedGpu]) -> tuple[PlacedGpu, ...]:
+    """The declared cards with the UUIDs that the host says they have, as far as it could be asked."""
+    if all(gpu.uuid or gpu.backend != "cuda" for gpu in declared):
+        return tuple(declared)
+    return changes.with_uuids(declared, host.get_fact(GpuState))

@@ -7,33 +7,25 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.context import host
 
 from inferfleet import changes
-from inferfleet.changes import Changes, Effect
+from inferfleet.changes import Changes
 from inferfleet.engines.ollama_host import OllamaHost
 from inferfleet.facts.ollama import OllamaState
-from inferfleet.operations.effects import converging, refusals
+from inferfleet.operations import containers
+from inferfleet.operations.effects import converging, decided
 from inferfleet.operations.live import alone
+from inferfleet.plan import NodePlan
 from inferfleet.remote import compact, script
 
-_NOT_ROOT = "pyinfra is not root there; set _sudo = True in the inventory"
 Decision = tuple[Changes, list[StringCommand]]
-
-
-def _refused(why: str) -> Changes:
-    return Changes((Effect("refuse", "this host", why),))
 
 
 def _decide(compare: Callable[[OllamaHost, dict[str, Any]], Changes], declared: OllamaHost, tool: str) -> Decision:
     state = host.get_fact(OllamaState, compact(declared.question))
-    try:
-        found = compare(declared, state) if state.get("root", True) else _refused(_NOT_ROOT)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        # Raising here would stop all hosts (pyinfra 3.10); an answer of a shape nobody thought of is one host's matter.
-        found = _refused(f"its answer cannot be understood ({type(error).__name__}: {error}); please report this")
-    if not found.effects:
-        return found, []
-    if refused := refusals(found):
-        return found, refused
-    return found, [alone("python3 -c", QuoteString(script(tool)), QuoteString(compact(found.work)))]
+
+    def work(found: Changes) -> list[StringCommand]:
+        return [alone("python3 -c", QuoteString(script(tool)), QuoteString(compact(found.work)))]
+
+    return decided(lambda: compare(declared, state), state, work)
 
 
 @converging
@@ -49,12 +41,22 @@ def release(declared: OllamaHost) -> Decision:
 
 
 @converging
+def containers_gone(declared: OllamaHost) -> Decision:
+    """No container of ours is there that is not declared; what was one and is to be a service can then start."""
+    return _decide(changes.containers_gone, declared, "container_units")
+
+
+@converging
 def services(declared: OllamaHost) -> Decision:
     """Every instance runs as declared and is enabled; only an instance that differs is restarted."""
     return _decide(changes.services, declared, "ollama_services")
 
 
 @converging
-def models(declared: OllamaHost) -> Decision:
+def models(declared: OllamaHost, node: NodePlan) -> Decision:
     """Every declared model is in the store and in memory; what we brought and is declared no longer is gone."""
-    return _decide(changes.models, declared, "ollama_models")
+
+    def compare(declared: OllamaHost, state: dict[str, Any]) -> Changes:
+        return changes.models(declared, state, containers.restarts(node))
+
+    return _decide(compare, declared, "ollama_models")

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 
 from inferfleet.errors import SpecError
 from inferfleet.placed import Instance, PlacedModel
-from inferfleet.plan.place import instances_of, placed_models
+from inferfleet.plan.place import cards_of, instances_of, placed_models
 from inferfleet.plan.types import FleetPlan, NodePlan
-from inferfleet.spec import Fleet, Model, tagged
+from inferfleet.spec import Fleet, FleetNode, Model, tagged
 
 __all__ = ["FleetPlan", "Instance", "NodePlan", "PlacedModel", "make_plan"]
 
@@ -29,8 +29,12 @@ def make_plan(fleet: Fleet) -> FleetPlan:
         instances = placed[node.name]
         names = dict.fromkeys(name for instance in instances for name in instance.models)
         models = tuple(PlacedModel(name, specs[name]) for name in _with_sources(names, specs, by_tag))
-        nodes.append(NodePlan(node.name, instances, models, node.sources))
+        nodes.append(_node_plan(node, instances, models))
     return FleetPlan(tuple(nodes))
+
+
+def _node_plan(node: FleetNode, instances: tuple[Instance, ...], models: tuple[PlacedModel, ...]) -> NodePlan:
+    return NodePlan(node.name, instances, models, cards_of(node), node.sources, node.docker, node.driver, node.toolkit)
 
 
 def _with_sources(names: Iterable[str], specs: Mapping[str, Model], by_tag: Mapping[str, str]) -> list[str]:

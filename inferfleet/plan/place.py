@@ -1,7 +1,7 @@
 """Placement: instances from a node's cards, then models onto instances."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from inferfleet.placed import Instance, PlacedGpu
@@ -15,7 +15,7 @@ def instances_of(node: FleetNode, mistakes: list[str]) -> tuple[Instance, ...]:
         return ()
     declared = node.node.instances if node.node.instances is not None else _by_rule(node, settings)
     instances = tuple(_placed(node, settings, position, entry) for position, entry in enumerate(declared))
-    mistakes += _clashes(instances)
+    mistakes += [*_clashes(instances), *_not_in_docker(node, instances)]
     return instances
 
 
@@ -27,17 +27,14 @@ def _by_rule(node: FleetNode, settings: OllamaEngine) -> list[DeclaredInstance]:
 
 
 def _placed(node: FleetNode, settings: OllamaEngine, position: int, entry: DeclaredInstance) -> Instance:
-    gpus = tuple(
-        PlacedGpu(index, gpu.model, gpu.uuid, gpu.backend, gpu.vram_gib)
-        for index, gpu in enumerate(node.node.gpus)
-        if index in entry.gpus
-    )
+    gpus = tuple(card for position, card in enumerate(cards_of(node)) if position in entry.gpus)
     # A name that follows the cards stays when an instance before it goes away.
     place = "-".join(f"gpu{index}" for index in sorted(entry.gpus)) or f"cpu{_before(node, position)}"
     return Instance(
         node=node.name,
         name=entry.name or f"{entry.engine}-{place}",
         engine=entry.engine,
+        runtime=entry.runtime or settings.runtime,
         settings=settings,
         gpus=gpus,
         port=entry.port or settings.port + position,
@@ -45,9 +42,31 @@ def _placed(node: FleetNode, settings: OllamaEngine, position: int, entry: Decla
     )
 
 
+def cards_of(node: FleetNode) -> tuple[PlacedGpu, ...]:
+    """The node's cards, each with the index that its driver knows it by."""
+    seen = Counter[str]()
+    cards = []
+    for gpu in node.node.gpus:
+        cards.append(PlacedGpu(seen[gpu.backend], gpu.model, gpu.uuid, gpu.backend, gpu.vram_gib))
+        seen[gpu.backend] += 1
+    return tuple(cards)
+
+
 def _before(node: FleetNode, position: int) -> int:
     """How many instances on the CPU come before this one."""
     return sum(not entry.gpus for entry in (node.node.instances or ())[:position])
+
+
+def _not_in_docker(node: FleetNode, instances: tuple[Instance, ...]) -> Iterator[str]:
+    """What is declared to run in a container and cannot, or must not."""
+    for one in (instance for instance in instances if instance.runtime == "docker"):
+        if any(gpu.backend != "cuda" for gpu in one.gpus):
+            yield f"{one.node}: {one.name} runs in Docker, where cards are NVIDIA's; give it runtime: 'native'"
+        if node.docker.require_digest and "@sha256:" not in one.image:
+            yield (
+                f"{one.node}: {one.name} runs {one.image}, and docker.require_digest is set; "
+                f"set engines.ollama.image to {one.image}@sha256:..."
+            )
 
 
 def _clashes(instances: tuple[Instance, ...]) -> list[str]:

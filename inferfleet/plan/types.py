@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from inferfleet.placed import Instance, PlacedModel
-from inferfleet.spec import Sources
+from inferfleet.placed import Instance, PlacedGpu, PlacedModel
+from inferfleet.spec import Docker, Driver, Sources, Toolkit
 
 
 @dataclass(frozen=True)
@@ -14,13 +14,37 @@ class NodePlan:
         name: the host.
         instances: what runs, in the order of the inventory; none when the host shall run none any more.
         models: what must be in its store, each after the one it is made from.
+        gpus: all of its cards, also those on which nothing runs.
         sources: where its artefacts come from.
+        docker: its Docker, where it runs containers.
+        driver: its NVIDIA driver, where it has NVIDIA cards.
+        toolkit: its NVIDIA Container Toolkit, where containers get cards.
     """
 
     name: str
     instances: tuple[Instance, ...]
     models: tuple[PlacedModel, ...]
+    gpus: tuple[PlacedGpu, ...]
     sources: Sources
+    docker: Docker
+    driver: Driver
+    toolkit: Toolkit
+
+    @property
+    def proxy(self) -> dict[str, str]:
+        """The proxy that its engines' environment names, for what the host fetches itself."""
+        found = [item for instance in self.instances for item in instance.settings.environment.items()]
+        return {name: value for name, value in found if name.upper() in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")}
+
+    @property
+    def has_nvidia(self) -> bool:
+        """Whether any of its cards is NVIDIA's."""
+        return any(gpu.backend == "cuda" for gpu in self.gpus)
+
+    @property
+    def runs_containers(self) -> bool:
+        """Whether any instance is a container."""
+        return any(instance.runtime == "docker" for instance in self.instances)
 
 
 @dataclass(frozen=True)

@@ -6,59 +6,18 @@ Told {"mark", "unit_dir", "files", "links", "enable", "names", "restart", "envir
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import subprocess
 import sys
 import time
-import urllib.request
-from typing import Any, NoReturn
+from typing import Any
+
+from inferfleet.remote.look import read
+from inferfleet.remote.units import fail, journal, say, systemctl, version_at, write
 
 DROP_IN = "zz-inferfleet.conf"
 READY_S = 90
-# This host itself is never asked through a proxy, whatever the environment says.
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def fail(text: str) -> NoReturn:
-    """End with one line for the user."""
-    sys.exit(text)
-
-
-def say(text: str) -> None:
-    """One line for the user, at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def systemctl(*words: str) -> None:
-    """Run it; ends with its own words where it fails."""
-    done = subprocess.run(("systemctl", *words), capture_output=True, encoding="utf-8", errors="replace")
-    if done.returncode:
-        fail(f"systemctl {' '.join(words)}: {' '.join((done.stderr or done.stdout).split())}")
-
-
-def read(path: str) -> str:
-    """The text of a file; empty where there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def write(path: str, text: str) -> None:
-    """Whole or not at all, also after a power cut; a link at that place is replaced and not followed."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    partial = f"{os.path.dirname(path)}/.{os.path.basename(path)}.inferfleet"
-    with open(partial, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(partial, 0o644)
-    os.chown(partial, 0, 0)
-    os.replace(partial, path)
 
 
 def link(path: str, target: str) -> None:
@@ -73,7 +32,7 @@ def remove(name: str, work: dict[str, Any]) -> None:
     """A unit of ours goes whole; from one that is not ours only our drop-in goes, and it runs on as its own."""
     path = f"{work['unit_dir']}/{name}.service"
     drop_in = f"{path}.d/{DROP_IN}"
-    if os.path.islink(path) or not read(path).startswith(work["mark"]):
+    if os.path.islink(path) or not (read(path) or "").startswith(work["mark"]):
         theirs = os.path.basename(os.readlink(path)) if os.path.islink(path) else f"{name}.service"
         if os.path.islink(path):
             os.remove(path)
@@ -97,22 +56,6 @@ def let_go(unit: str) -> None:
         systemctl("restart" if "LoadState=loaded" in shown else "stop", unit)
 
 
-def version_at(address: str) -> Any:
-    """What the API says its version is; None while it says nothing."""
-    try:
-        with _DIRECT.open(f"http://{address}/api/version", timeout=2) as answer:
-            return json.load(answer)["version"]
-    except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException):
-        return None
-
-
-def journal(name: str) -> str:
-    """The unit's last words."""
-    command = ["journalctl", "-q", "-n", "3", "-o", "cat", "-u", name]
-    text = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", errors="replace").stdout
-    return " | ".join(text.strip().splitlines())
-
-
 def main_process(name: str) -> tuple[dict[str, str], list[str]]:
     """What the unit's process was started with, and the drop-ins that systemd read after ours."""
     command = ["systemctl", "show", "-p", "MainPID,DropInPaths", name]
@@ -120,7 +63,7 @@ def main_process(name: str) -> tuple[dict[str, str], list[str]]:
     shown = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     paths = shown.get("DropInPaths", "").split()
     ours = [position for position, path in enumerate(paths) if path.endswith(f"/{DROP_IN}")]
-    environment = read(f"/proc/{shown.get('MainPID', '0')}/environ").split("\0")
+    environment = (read(f"/proc/{shown.get('MainPID', '0')}/environ") or "").split("\0")
     return dict(entry.split("=", 1) for entry in environment if "=" in entry), paths[ours[-1] + 1 :] if ours else []
 
 

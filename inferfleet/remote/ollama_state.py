@@ -1,6 +1,7 @@
 """Answer, as one line of JSON, everything that decides whether this host's Ollama is as declared.
 
-Asked with {"root", "units", "addresses", "models_dir", "models", "home", "user", "record", "unit_dir"}; alters nothing.
+Asked with {"root", "units", "addresses", "models_dir", "models", "home", "user", "record", "unit_dir",
+"environment_dir"}; alters nothing.
 """
 
 from __future__ import annotations
@@ -12,38 +13,17 @@ import http.client
 import json
 import os
 import pwd
-import stat
-import subprocess
 import sys
 import urllib.request
 from typing import Any
 
+from inferfleet.remote.look import MARK, owner, read, read_json, systemctl_show
 from inferfleet.remote.ollama_store import fingerprint, sha256_of
 
-MARK = "# Managed by inferfleet"
 DROP_IN = "zz-inferfleet.conf"
-SHOWN = "Id,LoadState,FragmentPath,UnitFileState,ActiveState,MainPID,NeedDaemonReload"
 
 # This host itself is never asked through a proxy, whatever the environment says.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def read(path: str) -> str | None:
-    """The text of a file, None where there is none; bytes that are no text differ from any declared text."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return None
-
-
-def read_json(path: str) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is none or it holds something else."""
-    try:
-        found = json.loads(read(path) or "null")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def read_record(path: str) -> dict[str, Any]:
@@ -61,19 +41,6 @@ def get(address: str, path: str) -> Any:
             return json.load(answer)
     except (OSError, ValueError, http.client.HTTPException):
         return None
-
-
-def owner(path: str) -> dict[str, str] | None:
-    """Who owns a path and its mode in octal; None where there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    try:
-        name = pwd.getpwuid(status.st_uid).pw_name
-    except KeyError:
-        name = str(status.st_uid)
-    return {"owner": name, "mode": f"{stat.S_IMODE(status.st_mode):o}"}
 
 
 def sha256(path: str) -> str:
@@ -141,19 +108,6 @@ def executable(pid: str) -> str | None:
         return os.readlink(f"/proc/{pid}/exe")
     except OSError:
         return None
-
-
-def systemctl_show(names: list[str]) -> dict[str, dict[str, str]]:
-    """What systemd says of units, in one call; nothing of a unit that it does not answer for."""
-    if not names:
-        return {}
-    command = ["systemctl", "show", "-p", SHOWN, *(f"{name}.service" for name in names)]
-    try:
-        text = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout
-    except FileNotFoundError:
-        sys.exit("ollama: this host has no systemctl; Ollama as a service needs systemd")
-    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.split("\n\n")]
-    return {name: block for name, block in zip(names, blocks)}  # noqa: B905  # no strict before 3.10
 
 
 def unit(name: str, shown: dict[str, str], unit_dir: str) -> dict[str, Any]:
@@ -280,6 +234,7 @@ def main(ask: dict[str, Any]) -> None:
         "release": release(ask["root"]),
         "units": {name: unit(name, shown.get(name, {}), ask["unit_dir"]) for name in names},
         "ours": ours,
+        "containers": sorted(os.path.basename(p)[: -len(".env")] for p in glob.glob(f"{ask['environment_dir']}/*.env")),
         "stranger": stranger(ask["unit_dir"]),
         "models": models(ask["models_dir"], record["blobs"], ask["models"]),
         "record": record,

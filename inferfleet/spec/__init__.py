@@ -11,19 +11,22 @@ from pydantic import BaseModel, ValidationError
 
 from inferfleet.errors import SpecError
 from inferfleet.spec import wording
+from inferfleet.spec.docker import AddressPool, Docker
 from inferfleet.spec.engine import Engines, OllamaEngine
 from inferfleet.spec.model import NAME, Model, tagged
 from inferfleet.spec.node import DeclaredInstance, Gpu, Node
+from inferfleet.spec.nvidia import Driver, Toolkit
 from inferfleet.spec.sources import Sources
 
 __all__ = [
-    "DeclaredInstance", "Engines", "Fleet", "FleetNode", "Gpu", "Model", "Node", "OllamaEngine", "Sources",
-    "parse_fleet", "tagged",
+    "AddressPool", "DeclaredInstance", "Docker", "Driver", "Engines", "Fleet", "FleetNode", "Gpu", "Model", "Node",
+    "OllamaEngine", "Sources", "Toolkit", "parse_fleet", "tagged",
 ]  # fmt: skip
 
-KEYS = ("gpus", "instances", "engines", "models", "sources")
+KEYS = ("gpus", "instances", "engines", "models", "sources", "docker", "driver", "toolkit")
 # Near misses of our keys among a host's data; any other unknown key is the user's or pyinfra's own.
-_NEAR_MISSES = {"gpu": "gpus", "instance": "instances", "engine": "engines", "model": "models", "source": "sources"}
+_NEAR_MISSES = {"gpu": "gpus", "instance": "instances", "engine": "engines", "model": "models", "source": "sources",
+                "drivers": "driver", "toolkits": "toolkit"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class FleetNode:
     node: Node
     engines: Engines
     sources: Sources
+    docker: Docker
+    driver: Driver
+    toolkit: Toolkit
 
 
 @dataclass(frozen=True)
@@ -65,11 +71,16 @@ def parse_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> Fleet:
     parsed = {name: _node(name, data, mistakes) for name, data in nodes.items()}
     engines = _per_host(nodes, "engines", Engines, mistakes)
     sources = _per_host(nodes, "sources", Sources, mistakes)
+    docker = _per_host(nodes, "docker", Docker, mistakes)
+    driver = _per_host(nodes, "driver", Driver, mistakes)
+    toolkit = _per_host(nodes, "toolkit", Toolkit, mistakes)
     models = _models(nodes, mistakes)
     if mistakes:
         raise SpecError(dict.fromkeys(mistakes))
-    fleet = Fleet(tuple(FleetNode(name, parsed[name], engines[name], sources[name]) for name in nodes), tuple(models))
-    if wrong := [*_uuids_twice(fleet.nodes), *_engines_there(fleet), *_sources_wrong(fleet.models)]:
+    made = (FleetNode(n, parsed[n], engines[n], sources[n], docker[n], driver[n], toolkit[n]) for n in nodes)
+    fleet = Fleet(tuple(made), tuple(models))
+    checks = (_uuids_twice(fleet.nodes), _engines_there(fleet), _sources_wrong(fleet.models))
+    if wrong := [line for lines in checks for line in lines]:
         raise SpecError(wrong)
     return fleet
 

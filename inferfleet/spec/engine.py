@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from inferfleet.spec.base import Noun, Port, mistake
+from inferfleet.spec.image import FORM, Reference
 
 _DURATION = re.compile(r"(\d+(\.\d+)?(ms|s|m|h))+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -30,6 +31,7 @@ OWNED_ENVIRONMENT = {
     "HOME": "nothing: the service has a home of its own",
     "CUDA_VISIBLE_DEVICES": "gpus",
     "CUDA_DEVICE_ORDER": "gpus",
+    "NVIDIA_VISIBLE_DEVICES": "gpus",
     "GGML_VK_VISIBLE_DEVICES": "gpus",
     "ROCR_VISIBLE_DEVICES": "gpus",
     "INFERFLEET_SPEC": "nothing: it marks what the service was started with",
@@ -49,6 +51,7 @@ def _duration(value: Any) -> Any:
     return value
 
 
+Runtime = Literal["native", "docker"]
 Duration = Annotated[str, BeforeValidator(_duration)]
 
 
@@ -60,7 +63,19 @@ class OllamaEngine(Noun):
     """
 
     version: str = Field(description="Release without `v`, such as `0.32.15`; at least 0.30.0.")
-    runtime: Literal["native"] = Field("native", description="How it runs: `native`, as a systemd service.")
+    runtime: Runtime = Field(
+        "native", description="How it runs: `native` as a systemd service, or `docker` as a container under one."
+    )
+    image: str | None = Field(
+        None,
+        description="Image of its containers, `repository[:tag][@sha256:...]`; by default `ollama/ollama:<version>`.",
+    )
+    image_archive: str | None = Field(
+        None,
+        description="Archive (`docker save`) that the image is loaded from, not pulled: a path on the host or "
+        "`http(s)://...`. The digest in `image` is then the image's ID.",
+    )
+    memory: str | None = Field(None, description="Memory that a container may take, such as `16g`.")
     per: Literal["card", "node"] = Field(
         "card",
         description="One instance for each card, or one for the whole node (Ollama then splits models over the cards).",
@@ -95,6 +110,28 @@ class OllamaEngine(Noun):
             raise mistake("is not a version", "write a release such as 0.32.15, without a leading v")
         if (int(match[1]), int(match[2])) < (0, 30):
             raise mistake("is too old", "use 0.30.0 or newer, which brings llama-server beside the binary")
+        return value
+
+    @field_validator("image")
+    @classmethod
+    def _image_form(cls, value: str | None) -> str | None:
+        try:
+            return value if value is None else str(Reference.parse(value))
+        except ValueError as error:
+            raise mistake("is not an image", FORM) from error
+
+    @field_validator("image_archive")
+    @classmethod
+    def _archive_form(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/]+/\S+|(/[\w.@+-]+)+", value):
+            raise mistake("is neither a path nor a URL", "write /path/on/the/host.tar or http(s)://host/path.tar")
+        return value
+
+    @field_validator("memory")
+    @classmethod
+    def _memory_form(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[1-9]\d*[mg]", value):
+            raise mistake("is not a size", "write a whole number and m or g, as in 16g")
         return value
 
     @field_validator("host")

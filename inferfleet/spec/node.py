@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from inferfleet.spec.base import Listed, Noun, Port, mistake
+from inferfleet.spec.engine import Runtime
 
 _UUID = re.compile(r"(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -55,6 +56,7 @@ class DeclaredInstance(Noun):
     gpus: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Listed] = Field(
         (), description="Positions in the node's `gpus`, from 0; none means that it runs on the CPU."
     )
+    runtime: Runtime | None = Field(None, description="`native` or `docker`; by default the engine's.")
     port: Port | None = Field(None, description="TCP port; by default the engine's port plus the instance's position.")
     name: str | None = Field(
         None,

@@ -67,7 +67,7 @@ def state_of(host: OllamaHost) -> State:
         "stranger": None,
         "models": {entry.name: _model(entry) for entry in host.store},
         "record": {"models": {entry.name: _recorded(entry) for entry in host.store}, "blobs": {}},
-        "loaded": {s.name: {name: {"size": 1, "size_vram": 1} for name in s.preload} for s in host.services},
+        "loaded": {s.name: {name: {"size": 1, "size_vram": 1} for name in s.preload} for s in host.servers},
         "version": {service.name: host.version for service in host.services},
     }
 

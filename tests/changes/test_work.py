@@ -185,9 +185,9 @@ def test_a_refused_host_is_told_nothing() -> None:
 def test_models_that_take_turns_are_not_loaded(room: int, stay: int) -> None:
     """Where not all may be in memory at once, each load would drive out another, and no run would be the last."""
     host = declared(fleet(gpus=["A30"], models=MODELS, engines={"ollama": {**OLLAMA, "max_loaded_models": room}}))
-    assert len(host.services[0].preload) == stay
+    assert len(host.servers[0].preload) == stay
     work = changes.models(host, spoiled(state_of(host), ("loaded|ollama-gpu0", {}))).work
-    assert work["stay"] == ({"ollama-gpu0": list(host.services[0].preload)} if stay else {})
+    assert work["stay"] == ({"ollama-gpu0": list(host.servers[0].preload)} if stay else {})
 
 
 def test_what_was_hashed_for_the_answer_is_handed_on() -> None:

@@ -81,7 +81,7 @@ CARDS: dict[str, tuple[list[Any], str, tuple[str, str]]] = {
     "by index": (["A30", "A30"], "node", ("0,1", "-1")),
     "by index where one has no uuid": (["A30", {"model": "A30", "uuid": UUID.format(1)}], "node", ("0,1", "-1")),
     "vulkan by index": ([VULKAN], "node", ("-1", "0")),
-    "both kinds": (["A30", VULKAN], "node", ("0", "1")),
+    "both kinds": (["A30", VULKAN], "node", ("0", "0")),
     "no card": ([], "node", ("-1", "-1")),
 }
 

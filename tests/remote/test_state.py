@@ -35,6 +35,7 @@ def _question(tmp_path: Path, **changed: Any) -> dict[str, Any]:
         "user": ME,
         "record": str(tmp_path / "record.json"),
         "unit_dir": str(tmp_path / "units"),
+        "environment_dir": str(tmp_path / "containers"),
         **changed,
     }
 
@@ -56,7 +57,7 @@ def test_bare_host(run: Run, tmp_path: Path) -> None:
 def test_no_systemd(run: Run, tmp_path: Path) -> None:
     done = run("ollama_state", _question(tmp_path), PATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "ollama: this host has no systemctl; Ollama as a service needs systemd\n"
+    assert done.stderr == "this host has no systemctl; services need systemd\n"
 
 
 def test_names_of_models(store: Store) -> None:

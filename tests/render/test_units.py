@@ -170,7 +170,7 @@ def test_a_copy_with_a_mistake_is_one_line(
     ids=str,
 )
 def test_only_what_stays_is_loaded_ahead(settings: dict[str, Any], preload: tuple[str, ...]) -> None:
-    assert _host(_with(["A30"], **settings)).services[0].preload == preload
+    assert _host(_with(["A30"], **settings)).servers[0].preload == preload
 
 
 @pytest.mark.parametrize(

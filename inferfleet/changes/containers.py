@@ -1,0 +1,132 @@
+"""The instances' containers: units, environment files, and whether each running container is the declared one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from inferfleet.changes.base import Changes, Effect, FileChange
+from inferfleet.engines import ollama
+from inferfleet.engines.container_host import USER_PLACE, Container
+from inferfleet.engines.ollama_host import ENVIRONMENT_DIR, UNIT_DIR, OllamaHost
+
+_UNIT_FILE = {"owner": "root", "mode": "644"}
+_SECRET_FILE = {"owner": "root", "mode": "600"}
+_HIDDEN = "(only root may read it)\n"
+
+
+def containers_gone(declared: OllamaHost, state: dict[str, Any]) -> Changes:
+    """No container of ours is there that is not declared."""
+    gone = [name for name in state.get("containers", []) if name not in declared.containers]
+    services = [service.name for service in declared.services]
+    why = {name: "is to run natively" if name in services else "is no longer declared" for name in gone}
+    found = tuple(Effect("remove", f"container {name}", why[name], interrupts=True) for name in gone)
+    return Changes(found, {"remove": gone, "unit_dir": UNIT_DIR, "environment_dir": ENVIRONMENT_DIR})
+
+
+def containers(declared: Sequence[Container], state: dict[str, Any]) -> Changes:
+    """Each container's unit is as declared, enabled, and runs what is declared.
+
+    A host where a name or a port is another program's is refused, and nothing of the other is touched.
+    """
+    if refused := [Effect("refuse", "this host", why) for c in declared if (why := _why_refused(c, state))]:
+        return Changes(tuple(refused))
+    effects: list[Effect] = []
+    files: list[FileChange] = []
+    restart: list[Container] = []
+    for container in declared:
+        found = state.get("units", {}).get(container.name, {})
+        changed = _files(container, found, state.get("user"))
+        files += changed
+        effects += [Effect("write", change.path, _why_written(change)) for change in changed]
+        effects += _enablement(container, found)
+        if reason := _why_restart(container, found, state):
+            restart.append(container)
+            running = container.name in _running(state)
+            effects.append(Effect("restart" if running else "start", container.name, reason, interrupts=running))
+    return Changes(tuple(effects), _work(declared, restart), tuple(files))
+
+
+def _why_refused(container: Container, state: dict[str, Any]) -> str:
+    name = container.name
+    found = state.get("containers", {}).get(name)
+    if found and not found["ours"]:
+        return f"a container called {name} is another program's; give the instance another `name`, or remove it"
+    if state.get("units", {}).get(name, {}).get("foreign"):
+        return f"{name}.service is another program's; give the instance another `name`"
+    if who := state.get("ports", {}).get(str(container.port)):
+        return f"port {container.port} of {name} is taken by {who}; give the instance another `port`, or stop that"
+    return ""
+
+
+def _files(container: Container, found: dict[str, Any], user: str | None) -> list[FileChange]:
+    """The unit, and the environment whose text no diff shows."""
+    changed = []
+    unit = container.unit.replace(USER_PLACE, user or ollama.USER)
+    if found.get("file") != unit or found.get("file_owner") != _UNIT_FILE:
+        changed.append(FileChange(container.unit_path, found.get("file"), unit))
+    environment = found.get("environment")
+    if environment != container.environment or found.get("environment_owner") != _SECRET_FILE:
+        before = None if environment is None else _HIDDEN
+        changed.append(FileChange(container.environment_path, before, _HIDDEN))
+    return changed
+
+
+def _why_written(change: FileChange) -> str:
+    if change.before is None:
+        return "is missing"
+    same = change.before == change.after and change.after != _HIDDEN
+    return "owner or mode is wrong" if same else "differs from what is declared"
+
+
+def _enablement(container: Container, found: dict[str, Any]) -> list[Effect]:
+    if "masked" in (found.get("enabled", ""), found.get("load", "")):
+        return [Effect("repair", container.name, "is masked")]
+    if found.get("enabled") != "enabled":
+        return [Effect("enable", container.name, "does not start at boot")]
+    if found.get("stale"):
+        return [Effect("repair", container.name, "systemd has not read its files since they changed")]
+    return []
+
+
+def _running(state: dict[str, Any]) -> list[str]:
+    return [name for name, found in state.get("containers", {}).items() if found["running"]]
+
+
+def _why_restart(container: Container, found: dict[str, Any], state: dict[str, Any]) -> str:
+    """Why the container must be made anew; empty when the running one is the declared one."""
+    running = state.get("containers", {}).get(container.name)
+    if found.get("active") != "active":
+        return f"is {found.get('active') or 'missing'}"
+    if not running or not running["running"]:
+        return "its container does not run"
+    if running["spec"] != container.digest:
+        return _what_differs(container, running)
+    image = state.get("images", {}).get("found", {}).get(container.image.runs)
+    if image and image["id"] != running["image"]:
+        return f"runs image {running['image'][:19]}, declared is {image['id'][:19]}"
+    answers = state.get("version", {}).get(container.name)
+    if answers != container.version:
+        return f"answers as {answers}" if answers else f"does not answer at {container.address}"
+    return ""
+
+
+def _what_differs(container: Container, running: dict[str, Any]) -> str:
+    """The first difference that a reader knows by name."""
+    if set(running["devices"]) != set(container.devices):
+        had = ", ".join(running["devices"]) or "no card"
+        return f"was started with {had}, declared is {', '.join(container.devices) or 'no card'}"
+    for line in container.environment.splitlines():
+        name, _, value = line.partition("=")
+        got = running["environment"].get(name)
+        if got != value:
+            return f"was started with {name}={got if got is not None else '(unset)'}, declared is {value}"
+    return f"was started from {running['reference']} by other settings, declared is {container.image.name}"
+
+
+def _work(declared: Sequence[Container], restart: Sequence[Container]) -> dict[str, Any]:
+    return {
+        "user": ollama.USER,
+        "user_place": USER_PLACE,
+        "unit_dir": UNIT_DIR,
+        "units": {c.name: [c.unit_path, c.unit, c.environment_path, c.environment] for c in declared},
+        "restart": [[c.name, c.address, c.version, c.digest] for c in restart],
+    }

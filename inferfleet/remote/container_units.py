@@ -1,0 +1,93 @@
+"""Remove containers that are declared no longer; write the others' units, start or restart what must be.
+
+Told {"remove", "unit_dir", "environment_dir"}, or {"user", "user_place", "unit_dir", "units", "restart"}.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import sys
+import time
+from typing import Any
+
+from inferfleet.remote.docker_api import Docker, DockerError, docker_path
+from inferfleet.remote.look import MARK, read
+from inferfleet.remote.units import fail, journal, say, systemctl, version_at, write
+
+DROP_IN = "zz-inferfleet.conf"
+LABEL = "inferfleet.instance"
+SPEC = "inferfleet.spec"
+READY_S = 90
+
+
+def spec_of(docker: Docker, name: str) -> str | None:
+    """What the running container of ours says it was started with; None where none runs."""
+    found = docker.found(docker_path(f"/containers/{name}/json"))
+    if not found or not found["State"]["Running"]:
+        return None
+    return str((found["Config"].get("Labels") or {}).get(SPEC))
+
+
+def remove(docker: Docker, name: str, work: dict[str, Any]) -> None:
+    """The unit, its environment and its container are gone; each only where it is ours."""
+    path = f"{work['unit_dir']}/{name}.service"
+    if "/usr/bin/docker run" in (read(path) or "") and (read(path) or "").startswith(MARK):
+        systemctl("disable", "--now", name)
+        os.remove(path)
+    found = docker.found(docker_path(f"/containers/{name}/json"))
+    if found and LABEL in (found["Config"].get("Labels") or {}):
+        docker.ask(docker_path(f"/containers/{found['Id']}", force="1"), method="DELETE")
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(f"{work['environment_dir']}/{name}.env")
+    say(f"{name} is removed")
+
+
+def put(name: str, texts: list[str], work: dict[str, Any], user: str) -> None:
+    """The unit and its environment are there; what the same name was as a service of its own is not."""
+    unit_path, unit, environment_path, environment = texts
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(f"{unit_path}.d/{DROP_IN}")
+    if os.path.islink(unit_path):
+        os.remove(unit_path)
+    write(environment_path, environment, 0o600)
+    write(unit_path, unit.replace(work["user_place"], user))
+
+
+def restart(docker: Docker, name: str, address: str, version: str, digest: str) -> None:
+    """Made anew, and answering as that version; what answers must be this unit's own container."""
+    systemctl("restart", name)
+    end = time.monotonic() + READY_S
+    while version_at(address) != version or spec_of(docker, name) != digest:
+        if time.monotonic() > end:
+            fail(f"{name} does not answer as {version} at {address} after {READY_S} s: {journal(name)}")
+        time.sleep(0.1)
+    say(f"{name} answers at {address}")
+
+
+def main(work: dict[str, Any]) -> None:
+    """Bring it about."""
+    os.umask(0o022)
+    docker = Docker()
+    for name in work.get("remove", ()):
+        remove(docker, name, work)
+    units = work.get("units", {})
+    if units:
+        entry = pwd.getpwnam(work["user"])
+        for name, texts in units.items():
+            put(name, texts, work, f"{entry.pw_uid}:{entry.pw_gid}")
+    systemctl("daemon-reload")
+    if units:
+        systemctl("unmask", "--quiet", *units)
+        systemctl("enable", "--quiet", *units)
+    for name, address, version, digest in work.get("restart", ()):
+        restart(docker, name, address, version, digest)
+
+
+if __name__ == "__main__":
+    try:
+        main(json.loads(sys.argv[1]))
+    except (OSError, DockerError, KeyError) as error:
+        fail(f"containers: {error}")

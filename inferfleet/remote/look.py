@@ -1,0 +1,58 @@
+"""What scripts look at on a host: files, their owners, systemd's units; a part of those that import from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import stat
+import subprocess
+import sys
+from typing import Any
+
+MARK = "# Managed by inferfleet"
+SHOWN = "Id,LoadState,FragmentPath,UnitFileState,ActiveState,MainPID,NeedDaemonReload"
+
+
+def read(path: str) -> str | None:
+    """The text of a file, None where there is none; bytes that are no text differ from any declared text."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is none or it holds something else."""
+    try:
+        found = json.loads(read(path) or "null")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def owner(path: str) -> dict[str, str] | None:
+    """Who owns a path and its mode in octal; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    try:
+        name = pwd.getpwuid(status.st_uid).pw_name
+    except KeyError:
+        name = str(status.st_uid)
+    return {"owner": name, "mode": f"{stat.S_IMODE(status.st_mode):o}"}
+
+
+def systemctl_show(names: list[str]) -> dict[str, dict[str, str]]:
+    """What systemd says of units, in one call; nothing of a unit that it does not answer for."""
+    if not names:
+        return {}
+    command = ["systemctl", "show", "-p", SHOWN, *(f"{name}.service" for name in names)]
+    try:
+        text = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout
+    except FileNotFoundError:
+        sys.exit("this host has no systemctl; services need systemd")
+    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.split("\n\n")]
+    return {name: block for name, block in zip(names, blocks)}  # noqa: B905  # no strict before 3.10

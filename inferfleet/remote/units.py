@@ -1,0 +1,61 @@
+"""What scripts do with systemd's units and the files beside them; a part of those that import from it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from typing import Any, NoReturn
+
+# This host itself is never asked through a proxy, whatever the environment says.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def fail(text: str) -> NoReturn:
+    """End with one line for the user."""
+    sys.exit(text)
+
+
+def say(text: str) -> None:
+    """One line for the user, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def systemctl(*words: str) -> None:
+    """Run it; ends with its own words where it fails."""
+    done = subprocess.run(("systemctl", *words), capture_output=True, encoding="utf-8", errors="replace")
+    if done.returncode:
+        fail(f"systemctl {' '.join(words)}: {' '.join((done.stderr or done.stdout).split())}")
+
+
+def write(path: str, text: str, mode: int = 0o644) -> None:
+    """Whole or not at all, also after a power cut; a link at that place is replaced and not followed."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    partial = f"{os.path.dirname(path)}/.{os.path.basename(path)}.inferfleet"
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), mode)  # before there is anything to read in it
+        os.fchown(file.fileno(), 0, 0)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def version_at(address: str) -> Any:
+    """What the API says its version is; None while it says nothing."""
+    try:
+        with _DIRECT.open(f"http://{address}/api/version", timeout=2) as answer:
+            return json.load(answer)["version"]
+    except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException):
+        return None
+
+
+def journal(name: str) -> str:
+    """The unit's last words."""
+    command = ["journalctl", "-q", "-n", "3", "-o", "cat", "-u", name]
+    text = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", errors="replace").stdout
+    return " | ".join(text.strip().splitlines())

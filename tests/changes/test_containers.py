@@ -1,0 +1,162 @@
+"""A host's containers against what is declared: each difference is one effect in words, and nothing else moves."""
+
+from typing import Any
+
+import pytest
+
+from inferfleet import changes
+from inferfleet.containers import containers_of
+from inferfleet.engines.container_host import Container
+from inferfleet.plan import make_plan
+from inferfleet.services import ollama_host
+from inferfleet.spec import parse_fleet
+from tests.changes.states import GONE, spoiled
+from tests.spec.inventories import OLLAMA, UUID, fleet
+
+ID, OTHER_ID = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+CARDS = [{"model": "A30", "uuid": UUID.format(n)} for n in (1, 2)]
+(NODE,) = make_plan(parse_fleet(fleet(gpus=CARDS, engines={"ollama": {**OLLAMA, "runtime": "docker"}}))).nodes
+DECLARED = containers_of(NODE, NODE.gpus)
+FIRST, SECOND = DECLARED
+RENAME = "give the instance another `name`"
+CUTS = " (cuts its requests)"
+
+
+def state_of(declared: tuple[Container, ...]) -> dict[str, Any]:
+    """What a host says on which all is as declared."""
+    return {
+        "user": "998:997",
+        "docker": None,
+        "units": {
+            c.name: {
+                "file": c.unit.replace("@user@", "998:997"),
+                "file_owner": {"owner": "root", "mode": "644"},
+                "environment": c.environment,
+                "environment_owner": {"owner": "root", "mode": "600"},
+                "load": "loaded",
+                "foreign": False,
+                "enabled": "enabled",
+                "active": "active",
+                "stale": False,
+            }
+            for c in declared
+        },
+        "containers": {
+            c.name: {
+                "ours": True,
+                "spec": c.digest,
+                "running": True,
+                "image": ID,
+                "reference": c.image.runs,
+                "devices": list(c.devices),
+                "environment": dict(line.split("=", 1) for line in c.environment.splitlines()),
+            }
+            for c in declared
+        },
+        "ports": {},
+        "images": {"found": {c.image.runs: {"id": ID} for c in declared}},
+        "version": {c.name: c.version for c in declared},
+    }
+
+
+def _said(state: dict[str, Any]) -> list[str]:
+    return list(map(str, changes.containers(DECLARED, state).effects))
+
+
+def test_as_declared() -> None:
+    found = changes.containers(DECLARED, state_of(DECLARED))
+    assert found.effects == () and found.files == () and found.work["restart"] == []
+
+
+UNIT = "units|ollama-gpu0"
+RUNNING = "containers|ollama-gpu0"
+CASES: dict[str, tuple[str, Any, list[str]]] = {
+    "unit gone": (f"{UNIT}|file", None, [f"write {FIRST.unit_path}: is missing"]),
+    "unit edited": (f"{UNIT}|file", "x", [f"write {FIRST.unit_path}: differs from what is declared"]),
+    "unit of another owner": (
+        f"{UNIT}|file_owner|mode", "666", [f"write {FIRST.unit_path}: owner or mode is wrong"],
+    ),
+    "environment gone": (f"{UNIT}|environment", None, [f"write {FIRST.environment_path}: is missing"]),
+    "environment readable": (
+        f"{UNIT}|environment_owner|mode", "644", [f"write {FIRST.environment_path}: differs from what is declared"],
+    ),
+    "disabled": (f"{UNIT}|enabled", "disabled", ["enable ollama-gpu0: does not start at boot"]),
+    "masked": (f"{UNIT}|load", "masked", ["repair ollama-gpu0: is masked"]),
+    "stale": (f"{UNIT}|stale", True, ["repair ollama-gpu0: systemd has not read its files since they changed"]),
+    "gone": (RUNNING, GONE, ["start ollama-gpu0: its container does not run"]),
+    "stopped": (f"{RUNNING}|running", False, ["start ollama-gpu0: its container does not run"]),
+    "failed": (f"{UNIT}|active", "failed", [f"restart ollama-gpu0: is failed{CUTS}"]),
+    "another image": (
+        f"{RUNNING}|image", OTHER_ID,
+        [f"restart ollama-gpu0: runs image {OTHER_ID[:19]}, declared is {ID[:19]}{CUTS}"],
+    ),
+    "another version": (
+        "version|ollama-gpu0", "0.32.14", [f"restart ollama-gpu0: answers as 0.32.14{CUTS}"],
+    ),
+    "silent": (
+        "version|ollama-gpu0", None, [f"restart ollama-gpu0: does not answer at 127.0.0.1:11434{CUTS}"],
+    ),
+    "name of another's container": (
+        f"{RUNNING}|ours", False,
+        [f"refuse this host: a container called ollama-gpu0 is another program's; {RENAME}, or remove it"],
+    ),
+    "name of another's unit": (
+        f"{UNIT}|foreign", True,
+        ["refuse this host: ollama-gpu0.service is another program's; give the instance another `name`"],
+    ),
+    "port of another": (
+        "ports|11435", "nginx (pid 7, nginx.service)",
+        ["refuse this host: port 11435 of ollama-gpu1 is taken by nginx (pid 7, nginx.service); "
+         "give the instance another `port`, or stop that"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "effects"), CASES.values(), ids=CASES)
+def test_one_difference(path: str, value: Any, effects: list[str]) -> None:
+    assert _said(spoiled(state_of(DECLARED), (path, value))) == effects
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("environment|OLLAMA_NUM_PARALLEL", "4", "was started with OLLAMA_NUM_PARALLEL=4, declared is 1"),
+        ("environment|OLLAMA_CONTEXT_LENGTH", GONE, "was started with OLLAMA_CONTEXT_LENGTH=(unset), declared is 4096"),
+        ("devices", ["nvidia.com/gpu=all"], f"was started with nvidia.com/gpu=all, declared is {FIRST.devices[0]}"),
+        ("devices", [], f"was started with no card, declared is {FIRST.devices[0]}"),
+        ("reference", "x", "was started from x by other settings, declared is ollama/ollama:0.32.15"),
+    ],
+)
+def test_another_setting_is_named(path: str, value: Any, says: str) -> None:
+    """What a user changes is what the plan says, and it recreates that instance alone (pyinfra#1561: "No change")."""
+    state = spoiled(state_of(DECLARED), (f"{RUNNING}|spec", "old"), (f"{RUNNING}|{path}", value))
+    assert _said(state) == [f"restart ollama-gpu0: {says}{CUTS}"]
+    assert [name for name, *_ in changes.containers(DECLARED, state).work["restart"]] == ["ollama-gpu0"]
+
+
+def test_bare_host() -> None:
+    """A host without python3 cannot answer; everything is missing there."""
+    kinds = [effect.kind for effect in changes.containers(DECLARED, {}).effects]
+    assert kinds == ["write", "write", "enable", "start"] * 2
+
+
+def test_no_text_of_an_environment_is_shown() -> None:
+    state = spoiled(state_of(DECLARED), (f"{UNIT}|environment", "SECRET=1\n"))
+    assert "OLLAMA" not in str(changes.containers(DECLARED, state).files)
+    assert "SECRET" not in str(changes.containers(DECLARED, state).files)
+
+
+def test_what_is_declared_no_longer_goes() -> None:
+    host = ollama_host(NODE)
+    assert host.containers == ("ollama-gpu0", "ollama-gpu1") and host.services == ()
+    found = changes.containers_gone(host, {"containers": ["ollama-gpu0", "ollama-gpu9"]})
+    assert list(map(str, found.effects)) == [f"remove container ollama-gpu9: is no longer declared{CUTS}"]
+    assert changes.containers_gone(host, {"containers": ["ollama-gpu0"]}).effects == ()
+
+
+def test_a_move_to_the_other_runtime_is_said_so() -> None:
+    native = ollama_host(make_plan(parse_fleet(fleet(gpus=CARDS))).nodes[0])
+    found = changes.containers_gone(native, {"containers": ["ollama-gpu0"]})
+    assert list(map(str, found.effects)) == [f"remove container ollama-gpu0: is to run natively{CUTS}"]
+    found = changes.services(ollama_host(NODE), {"ours": ["ollama-gpu0"]})
+    assert list(map(str, found.effects)) == [f"remove ollama-gpu0: is to run in Docker{CUTS}"]

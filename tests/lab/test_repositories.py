@@ -1,0 +1,138 @@
+"""The mirror's signed apt repositories, used by apt of real hosts: what is in them runs, a stranger's is refused."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inferfleet.errors import LabError
+from inferfleet.lab import HostSpec, Lab, LabHost
+from inferfleet.lab.mirror.apt_repository import Vendor, flat_repository
+from inferfleet.lab.mirror.deb import build_deb, write
+from inferfleet.lab.mirror.docker_ce import RELEASES
+from inferfleet.lab.mirror.repositories import Repositories, prepare_drivers, prepare_repositories
+from inferfleet.lab.mirror.serve import serve_mirror
+from inferfleet.lab.mirror.signing import STRANGER, signing_key
+from inferfleet.lab.mirror.toolkit import OLDER, TOOLKIT
+from inferfleet.lab.paths import cache_dir
+
+pytestmark = pytest.mark.lab
+
+# Error-Mode: else apt-get update ends with 0 although it trusts nothing of what it got.
+UPDATE = "apt-get update -q -o APT::Update::Error-Mode=any"
+INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends"
+FOUR = (
+    "nvidia-container-toolkit",
+    "nvidia-container-toolkit-base",
+    "libnvidia-container-tools",
+    "libnvidia-container1",
+)
+OWN_PORT = 8080
+HOSTS = pytest.mark.parametrize("name", ["trixie", "bookworm"])
+
+
+@pytest.fixture(scope="module")
+def repositories() -> Repositories:
+    return prepare_repositories(cache_dir() / "mirror", cache_dir(), print, versions=[OLDER, TOOLKIT])
+
+
+@pytest.fixture(scope="module")
+def own(repositories: Repositories, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Repositories of this test: driver packages as the mirror has them, and the same signed by a stranger."""
+    root = tmp_path_factory.mktemp("own")
+    write("#!/bin/sh\necho 580.1\n", root / "tree", "usr/bin/driver-version", run=True)
+    fields = {"Package": "driver-double", "Version": "580.1-1", "Description": "double of a driver"}
+    deb = build_deb(root / "tree", fields, root)
+    for suite in RELEASES:
+        prepare_drivers(root, repositories.key, [deb], suite)
+    flat_repository(root / "stranger", [deb], signing_key(cache_dir(), print, STRANGER), Vendor("S", "S"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def lab(repositories: Repositories, own: Path) -> Iterator[Lab]:
+    with Lab(f"r{os.getpid() % 10**6}", [HostSpec("trixie"), HostSpec("bookworm", "bookworm")]) as lab:
+        serve_mirror(lab, repositories.root)
+        serve_mirror(lab, own, port=OWN_PORT)
+        for host in lab.hosts.values():
+            host.run("install -d /etc/apt/keyrings")
+            host.run(f"cat > /etc/apt/keyrings/lab.asc <<'END'\n{repositories.key.armored}END\n")
+        yield lab
+
+
+def add_source(host: LabHost, name: str, uri: str, suites: str, components: str = "") -> None:
+    lines = ["Types: deb", f"URIs: {uri}", f"Suites: {suites}", "Signed-By: /etc/apt/keyrings/lab.asc"]
+    text = "\n".join([*lines, *([f"Components: {components}"] if components else [])])
+    host.run(f"cat > /etc/apt/sources.list.d/{name}.sources && {UPDATE}", stdin=f"{text}\n")
+
+
+def installed(host: LabHost, *packages: str) -> set[str]:
+    return set(host.run(f"dpkg-query -W -f '${{Version}}\\n' {' '.join(packages)}").stdout.split())
+
+
+@HOSTS
+def test_docker_installs_at_a_pin_runs_containers_and_upgrades(name: str, lab: Lab) -> None:
+    host = lab.host(name)
+    add_source(host, "docker", f"http://{lab.gateway}/linux/debian", host.spec.suite, "stable")
+    second, first = (line.split()[2] for line in host.run("apt-cache madison docker-ce").stdout.splitlines())
+    found = re.fullmatch(rf"5:(\d+\.\d+\.\d+)-1~debian\.{RELEASES[name]}~{name}", first)
+    assert found and second == first.replace("-1~", "-2~")
+    host.run(f"{INSTALL} docker-ce={first} docker-ce-cli={first} containerd.io docker-buildx-plugin")
+    assert installed(host, "docker-ce", "docker-ce-cli") == {first}
+    info = host.run("docker info -f '{{.ServerVersion}} {{.Driver}} {{.DefaultRuntime}}'").stdout
+    assert re.fullmatch(rf"{re.escape(found[1])}\S* overlay2 runc\n", info)
+    host.run("tar -C /usr/bin -c docker-init | docker import - tiny")
+    assert "tini version" in host.run("docker run --rm --init --network none tiny /docker-init --version").stdout
+    assert "docker/buildx" in host.run("docker buildx version").stdout
+    assert host.run("apt-get -s install docker-ce docker.io", check=False).returncode == 100
+    host.run(f"{INSTALL} docker-ce docker-ce-cli")
+    assert installed(host, "docker-ce", "docker-ce-cli") == {second}
+    host.run("systemctl is-active docker docker.socket containerd && docker version")
+    assert host.run("systemctl is-system-running", check=False).stdout == "running\n"
+
+
+def test_the_toolkit_installs_at_a_pin_and_upgrades(lab: Lab) -> None:
+    host = lab.host("trixie")
+    add_source(host, "toolkit", f"http://{lab.gateway}/libnvidia-container/stable/deb/amd64", "/")
+    host.run(f"{INSTALL} {' '.join(f'{package}={OLDER}-1' for package in FOUR)}")
+    assert installed(host, *FOUR) == {f"{OLDER}-1"}
+    assert OLDER in host.run("nvidia-ctk --version").stdout
+    host.run("test -e /etc/systemd/system/nvidia-cdi-refresh.path")
+    with pytest.raises(LabError, match=rf"Depends libnvidia-container-tools \(= {TOOLKIT}-1\)"):
+        host.run(f"{INSTALL} nvidia-container-toolkit={TOOLKIT}-1 libnvidia-container-tools={OLDER}-1")
+    host.run(f"{INSTALL} {' '.join(f'{package}={TOOLKIT}-1' for package in FOUR)}")
+    assert installed(host, *FOUR) == {f"{TOOLKIT}-1"}
+    assert TOOLKIT in host.run("nvidia-ctk --version").stdout
+    host.run("test ! -e /etc/systemd/system/nvidia-cdi-refresh.path")
+    units = "nvidia-cdi-refresh.path nvidia-cdi-refresh.service"
+    assert host.run(f"systemctl is-enabled {units}").stdout == "enabled\nenabled\n"
+    assert host.run("systemctl is-active nvidia-cdi-refresh.path").stdout == "active\n"
+    host.run("grep -q 'nvidia-container-runtime' /etc/nvidia-container-runtime/config.toml")
+    assert "lab" in host.run("nvidia-container-cli info", check=False).stderr
+
+
+def test_the_toolkit_runs_on_the_older_system(lab: Lab) -> None:
+    host = lab.host("bookworm")
+    add_source(host, "toolkit", f"http://{lab.gateway}/libnvidia-container/stable/deb/amd64", "/")
+    host.run(f"{INSTALL} nvidia-container-toolkit")
+    assert installed(host, *FOUR) == {f"{TOOLKIT}-1"}
+    assert TOOLKIT in host.run("nvidia-ctk --version").stdout
+
+
+@HOSTS
+def test_drivers(name: str, lab: Lab) -> None:
+    host = lab.host(name)
+    uri = f"http://{lab.gateway}:{OWN_PORT}/compute/cuda/repos/debian{RELEASES[name]}/x86_64"
+    add_source(host, "cuda", uri, "/")
+    host.run(f"{INSTALL} driver-double")
+    assert host.run("driver-version").stdout == "580.1\n"
+
+
+@HOSTS
+def test_a_strangers_repository_is_refused(name: str, lab: Lab) -> None:
+    host = lab.host(name)
+    with pytest.raises(LabError, match="is not signed"):
+        add_source(host, "stranger", f"http://{lab.gateway}:{OWN_PORT}/stranger", "/")
+    host.run(f"rm /etc/apt/sources.list.d/stranger.sources && {UPDATE}")
