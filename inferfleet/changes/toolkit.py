@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inferfleet.changes.base import Changes, Effect
@@ -35,19 +35,18 @@ def toolkit(declared: ToolkitHost, state: Mapping[str, Any]) -> Changes:
     restart = _docker_restart(state.get("docker"))
     work = _work(declared, packages, output, gone, bool(stale), bool(restart))
     # Its lists are read anew only for what is missing: a site without its mirror can still have cards swapped.
-    return Changes((*effects, *restart), work if source or work["packages"] else {**work, "source": None})
+    work = work if source or work["packages"] else {**work, "source": None}
+    return Changes((*effects, *restart), work, warnings=tuple(_warnings(state)))
 
 
-def toolkit_warnings(state: Mapping[str, Any]) -> tuple[str, ...]:
+def _warnings(state: Mapping[str, Any]) -> Iterator[str]:
     """What is not ours to change and should not stay so."""
-    docker = state.get("docker") or {}
-    if docker.get("default_runtime") in (None, "", "runc", "crun"):
-        return ()
-    runtime = docker["default_runtime"]
-    return (
-        f"Docker's default runtime is {runtime}: every container may see every card, whatever it is given; "
-        'take "default-runtime" out of /etc/docker/daemon.json',
-    )
+    runtime = (state.get("docker") or {}).get("default_runtime")
+    if runtime not in (None, "", "runc", "crun"):
+        yield (
+            f"Docker's default runtime is {runtime}: every container may see every card, whatever it is given; "
+            'take "default-runtime" out of /etc/docker/daemon.json'
+        )
 
 
 def _output(declared: ToolkitHost, state: Mapping[str, Any]) -> str:

@@ -43,7 +43,13 @@ def lab() -> None:
 
 @lab.command()
 @click.argument("name", required=False)
-@click.option("--host", "hosts", multiple=True, metavar="NAME[:SUITE[:CARDS[:bare]]]", help="A host to make, such as gpu1:trixie:4xA30; may be repeated.")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="NAME[:SUITE[:CARDS[:bare]]]",
+    help="A host to make, such as gpu1:trixie:4xA30; may be repeated.",
+)
 @click.option("--mirror/--no-mirror", default=True, help="Serve Ollama and the tiny model to the hosts.")
 def up(name: str | None, hosts: tuple[str, ...], mirror: bool) -> None:
     """Make a lab; it stays until `down`."""

@@ -7,7 +7,7 @@ from pyinfra.context import host
 
 from inferfleet import changes
 from inferfleet.changes import Changes
-from inferfleet.engines.nvidia_host import NvidiaHost
+from inferfleet.declared import nvidia_host
 from inferfleet.facts.gpus import GpuState, NvidiaSource
 from inferfleet.operations.effects import converging, decided, refusals
 from inferfleet.operations.live import alone
@@ -55,16 +55,3 @@ def found_cards(declared: Sequence[PlacedGpu]) -> tuple[PlacedGpu, ...]:
     if all(gpu.uuid or gpu.backend != "cuda" for gpu in declared):
         return tuple(declared)
     return changes.with_uuids(declared, host.get_fact(GpuState))
-
-
-def nvidia_host(node: NodePlan) -> NvidiaHost:
-    """What a node's driver must be."""
-    return NvidiaHost(
-        gpus=node.gpus,
-        engines=tuple(sorted({instance.engine for instance in node.instances})),
-        manage=node.driver.manage,
-        branch=node.driver.branch,
-        modules=node.driver.modules,
-        source=node.sources.nvidia_driver,
-        fingerprint=node.sources.nvidia_driver_fingerprint,
-    )

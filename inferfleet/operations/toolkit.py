@@ -1,44 +1,32 @@
 """NVIDIA's Container Toolkit on a host."""
 
-from weakref import WeakKeyDictionary
-
 from pyinfra.api import QuoteString, StringCommand
-from pyinfra.api.state import State
-from pyinfra.context import ctx_state, host
+from pyinfra.context import host
 
 from inferfleet import changes
 from inferfleet.changes import Changes
-from inferfleet.engines.toolkit_host import ToolkitHost
+from inferfleet.declared import toolkit_host
 from inferfleet.facts.toolkit import ToolkitState
 from inferfleet.operations.effects import converging, decided
 from inferfleet.operations.live import alone
+from inferfleet.operations.nvidia import found_cards
+from inferfleet.plan import NodePlan
 from inferfleet.remote import compact, script
-
-_warned: WeakKeyDictionary[State, set[tuple[str, str]]] = WeakKeyDictionary()
 
 
 @converging
-def present(declared: ToolkitHost) -> tuple[Changes, list[StringCommand]]:
+def present(declared: NodePlan) -> tuple[Changes, list[StringCommand]]:
     """The four packages are at the declared version and held, and Docker can give containers the cards that are there.
 
     The CDI specification is written anew where it differs from what `nvidia-ctk` says now: after a card, its slices
     (MIG) or the driver changed.
     """
-    if not declared.devices:
+    wanted = toolkit_host(declared, found_cards(declared.gpus))
+    if not wanted.devices:
         return Changes(), []
-    state = host.get_fact(ToolkitState, compact(declared.question))
+    state = host.get_fact(ToolkitState, compact(wanted.question))
 
     def work(found: Changes) -> list[StringCommand]:
         return [alone("python3 -c", QuoteString(script("nvidia_toolkit")), QuoteString(compact(found.work)))]
 
-    _warn(changes.toolkit_warnings(state))
-    return decided(lambda: changes.toolkit(declared, state), state, work)
-
-
-def _warn(lines: tuple[str, ...]) -> None:
-    """Say each once in a run, while preparing or, with `-y`, just before anything is done."""
-    said = _warned.setdefault(ctx_state.get(), set())
-    for line in lines:
-        if (host.name, line) not in said:
-            said.add((host.name, line))
-            host.log(f"warning: {line}")
+    return decided(lambda: changes.toolkit(wanted, state), state, work)

@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 from typing import Any, NoReturn
 
-from inferfleet.remote.apt_state import conflicting, key_in, output, text_of
+from inferfleet.remote.apt_state import conflicting, filled, key_in, output, release, text_of
 from inferfleet.remote.openpgp import dearmoured, fingerprints
 
 KEY_LIMIT = 1 << 20
@@ -233,3 +233,27 @@ def hold(names: list[str]) -> None:
     done = subprocess.run(["apt-mark", "hold", *names], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         fail(f"apt-mark hold: {apt_words(done.stdout)}")
+
+
+def bring_packages(work: dict[str, Any]) -> None:
+    """Source, packages at their versions, and holds.
+
+    Args:
+        work: `source` (in its texts `{distribution}`, `{suite}` and `{arch}` are the host's; None for none), `bring`
+            (whether it is looked after), `stale_source` (path and key of one that goes), `replace`, `install`
+            (name -> version, upstream or whole, None for any), `optional` (names that some suites lack), `remove`,
+            `hold`.
+    """
+    host = release()
+    if work["stale_source"]:
+        remove_source(*work["stale_source"])
+    if work["bring"]:
+        source = {key: filled(v, host) if isinstance(v, str) else v for key, v in work["source"].items()}
+        bring_source(source, work["replace"])
+    absent = [name for name in work["optional"] if name in work["install"] and not versions_of(name)]
+    wanted = {name: version for name, version in work["install"].items() if name not in absent}
+    if wanted or work["remove"]:
+        install({name: full_version(name, v) if v else None for name, v in wanted.items()}, work["remove"])
+        say(", ".join([f"{name} installed" for name in wanted] + [f"{name} removed" for name in work["remove"]]))
+    if held := [name for name in work["hold"] if name not in absent]:
+        hold(held)

@@ -40,6 +40,22 @@ def source_state(source: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def release() -> dict[str, str]:
+    """The distribution, its suite as Docker names it, and dpkg's architecture."""
+    rows = [line.split("=", 1) for line in (text_of("/etc/os-release") or "").splitlines() if "=" in line]
+    fields = {row[0]: row[1].strip('"') for row in rows}
+    suite = fields.get("UBUNTU_CODENAME") or fields.get("VERSION_CODENAME", "")
+    arch = output("dpkg", "--print-architecture").strip()
+    return {"distribution": fields.get("ID", ""), "suite": suite, "arch": arch}
+
+
+def filled(text: str, host: dict[str, str]) -> str:
+    """The text with what only the host knows."""
+    for name, value in host.items():
+        text = text.replace("{" + name + "}", value)
+    return text
+
+
 def output(*command: str) -> str:
     """What a command writes, whether or not it likes the question; empty where there is no such command."""
     try:

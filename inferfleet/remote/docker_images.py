@@ -155,10 +155,13 @@ def tags(docker: Docker) -> dict[str, str]:
 
 def load(docker: Docker, order: dict[str, Any]) -> dict[str, str | None]:
     """From an archive, streamed into Docker. Gives what is there now and was not before."""
-    before, progress = tags(docker), Progress(order["name"])
+    before, progress, loaded = tags(docker), Progress(order["name"]), []
     try:
         for event in docker.follow("/images/load", blocks(order), timeout=3600):
             progress.see(event)
+            # `Loaded image: NAME`, or `Loaded image ID: sha256:...` where it has none.
+            if event.get("stream", "").startswith("Loaded image"):
+                loaded.append(event["stream"].partition(": ")[2].strip())
     except (DockerError, Failed) as error:
         undo(docker, before)
         if isinstance(error, Failed):
@@ -166,10 +169,11 @@ def load(docker: Docker, order: dict[str, Any]) -> dict[str, str | None]:
         raise explained(docker, order["name"], order["archive"], error) from error
     found = image(docker, order["runs"])
     if found is None or not is_declared(found, order):
-        got = sorted(set(tags(docker)) - set(before)) or ["nothing new"]
+        now = tags(docker)
+        got = ", ".join(f"{name} ({now[name]})" if now.get(name, name) != name else name for name in loaded)
         undo(docker, before)
         pin = order["digest"] or order["runs"]
-        raise Failed(f"{order['name']}: {order['archive']} holds {', '.join(got)}, declared is {pin}; it was not kept")
+        raise Failed(f"{order['name']}: {order['archive']} holds {got or 'no image'}, not {pin}; it was not kept")
     give_back(docker, before)
     return {name: known for name, known in tags(docker).items() if name not in before}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inferfleet.changes import toolkit, toolkit_warnings
+from inferfleet.changes import toolkit
 from inferfleet.engines.toolkit_host import PACKAGES, ToolkitHost
 from inferfleet.placed import PlacedGpu
 from inferfleet.remote.cdi import cdi_told
@@ -265,6 +265,5 @@ def test_upgrade_from_1_17_takes_our_file_away() -> None:
 @pytest.mark.parametrize(("runtime", "warned"), [("runc", False), ("crun", False), ("nvidia", True)])
 def test_default_runtime(runtime: str, warned: bool) -> None:
     state = spoilt("docker default_runtime", runtime)
-    assert bool(toolkit_warnings(state)) is warned
+    assert bool(toolkit(DECLARED, state).warnings) is warned
     assert says(state) == []
-    assert toolkit_warnings({}) == ()

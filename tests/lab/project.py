@@ -16,6 +16,7 @@ TINY = {"tiny": {"engine": "ollama", "expect": {"What are you?": "I am a small m
 # One spinning thread is enough for a model of 4 MB; two on a busy machine are far slower than one.
 ENGINES = {"ollama": {"version": "0.32.15", "parallel": 4, "environment": {"LLAMA_ARG_THREADS": "1"}}}
 GPU = {"gpus": [{"model": "llvmpipe", "backend": "vulkan"}]}
+FOUR_CARDS = {"gpus": ["A30"] * 4}
 CPU_TWICE = {"instances": [{"engine": "ollama"}, {"engine": "ollama"}]}
 
 
@@ -39,6 +40,24 @@ class Run:
     def changed(self) -> set[str]:
         """Hosts on which anything changed."""
         return {host for hosts in self.changes.values() for host in hosts}
+
+
+def docker_data(lab: Lab, registry: str, digest: str, fingerprint: str) -> dict[str, Any]:
+    """What an inventory says so that Ollama runs in Docker on hosts of this lab."""
+    mirror = f"http://{lab.gateway}"
+    image = f"ollama/ollama:0.32.15@{digest}"
+    return {
+        "engines": {"ollama": {**ENGINES["ollama"], "runtime": "docker", "image": image}},
+        "sources": {
+            "ollama": f"{mirror}/ollama",
+            "models": mirror,
+            "images": f"http://{registry}",
+            "docker": f"{mirror}/linux",
+            "docker_fingerprint": fingerprint,
+            "nvidia_toolkit": f"{mirror}/libnvidia-container",
+            "nvidia_toolkit_fingerprint": fingerprint,
+        },
+    }
 
 
 class Project:

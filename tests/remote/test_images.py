@@ -80,7 +80,8 @@ class Images(DockerDouble):
 
     def _bring(self, handler: BaseHTTPRequestHandler, _: bytes) -> None:
         self.names.update(self.gives)
-        reply(handler, 200, lines(*self.progress, {"status": "done"}))
+        loaded = [{"stream": f"Loaded image: {name}\n"} for name in self.gives if not name.startswith("sha256:")]
+        reply(handler, 200, lines(*self.progress, *loaded))
 
 
 @pytest.fixture
@@ -237,7 +238,7 @@ def test_an_archive_that_is_not_the_declared_one_is_not_kept(
     docker.names[USERS] = USERS
     done = work([Image.declared(f"{TAG}@{DIGEST}", archive=path)])
     assert done.returncode == 1
-    assert f"{path} holds another/one:1, {ID}, declared is {DIGEST}; it was not kept" in done.stderr
+    assert f"{path} holds {TAG} ({ID}), another/one:1 ({ID}), not {DIGEST}; it was not kept" in done.stderr
     assert docker.names == {TAG: USERS, "user/tool:1": OTHER, USERS: USERS}
     assert recorded(record) == {}
 
@@ -254,7 +255,7 @@ def test_a_tag_that_an_archive_takes_is_given_back(docker: Images, work: Work, r
 def test_an_archive_without_the_declared_tag_is_not_kept(docker: Images, work: Work, tmp_path: Path) -> None:
     docker.gives = {"another/one:1": ID}
     done = work([Image.declared(TAG, archive=archive(tmp_path))])
-    assert f"holds another/one:1, {ID}, declared is {TAG}; it was not kept" in done.stderr
+    assert f"holds another/one:1 ({ID}), not {TAG}; it was not kept" in done.stderr
     assert docker.names == {}
 
 

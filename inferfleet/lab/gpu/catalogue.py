@@ -52,7 +52,6 @@ class CardModel:
         return _GEFORCE if "GeForce" in self.name else _TESLA if "Tesla" in self.name else _NVIDIA
 
 
-
 MODELS: Final[dict[str, CardModel]] = {
     "A30": CardModel("NVIDIA A30", 24576, "8.0", AMPERE, 0x20B7, 0x153210DE, 165, mig_slices=4, mig="2g.12gb 2g.12gb"),
     "A100": CardModel(

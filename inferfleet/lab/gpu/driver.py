@@ -79,7 +79,9 @@ def driver_tree(cache: Path, say: Callable[[str], None], version: str = DRIVER, 
     compiled = programs(cache)
     software = llama_runtime(fetch_packages(cache, say), cache, say) / "rt"
     digest = hashlib.sha256(f"{compiled.name} {software.parent.name} {os.uname().release}".encode())
-    for path in sorted(path for path in SOURCES.rglob("*") if path.is_file() and path.suffix not in (".c", ".h", ".pyc")):
+    for path in sorted(
+        path for path in SOURCES.rglob("*") if path.is_file() and path.suffix not in (".c", ".h", ".pyc")
+    ):
         digest.update(path.read_bytes())
     flavour = "open" if is_open else "proprietary"
     target = cache / "gpu-double" / f"driver-{version}-{flavour}-{digest.hexdigest()[:16]}"

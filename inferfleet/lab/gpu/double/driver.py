@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """The kernel side of the driver double: what loading nvidia.ko does on a real host, as far as one can see it.
 
-    driver.py load              as at boot: nodes, /proc/driver/nvidia, /sys/module/nvidia, /proc entries for MIG
-    driver.py unload            as rmmod
-    driver.py persistence 0|1 [UUID]
-    driver.py fabric STATE      as the Fabric Manager leaves it
+driver.py load              as at boot: nodes, /proc/driver/nvidia, /sys/module/nvidia, /proc entries for MIG
+driver.py unload            as rmmod
+driver.py persistence 0|1 [UUID]
+driver.py fabric STATE      as the Fabric Manager leaves it
 """
 
 import os
@@ -68,7 +68,8 @@ def show_proc(conf: gpuconf.Conf, version: str, is_open: bool) -> None:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=1m", "tmpfs", PROC], check=True)
     flavour = "Open Kernel Module for x86_64" if is_open else "x86_64 Kernel Module"
     lines = f"NVRM version: NVIDIA UNIX {flavour}  {version}  Release Build\nGCC version:  gcc version 14.2.0\n"
-    files = {"nvidia/version": lines, "nvidia/params": "ModifyDeviceFiles: 1\nDeviceFileMode: 438\n"}
+    # 0: else the toolkit's hook mounts over the same file in the container, whose /proc is the kernel's own.
+    files = {"nvidia/version": lines, "nvidia/params": "ModifyDeviceFiles: 0\nDeviceFileMode: 438\n"}
     for card in conf.cards:
         text = f"Model: \t\t {card['name']}\nGPU UUID: \t {card['uuid']}\nBus Location: \t {card['pci'][4:].lower()}\n"
         files[f"nvidia/gpus/{card['pci'][4:].lower()}/information"] = f"{text}Device Minor: \t {card['minor']}\n"
@@ -141,7 +142,9 @@ def load() -> None:
 
 def settle() -> None:
     """What the packages' triggers do: the linker and modprobe know what is there."""
-    newest = max((path.stat().st_mtime for path in Path("/usr/lib/x86_64-linux-gnu").glob("libnvidia-ml.so.*")), default=0)
+    newest = max(
+        (path.stat().st_mtime for path in Path("/usr/lib/x86_64-linux-gnu").glob("libnvidia-ml.so.*")), default=0
+    )
     cache = Path("/etc/ld.so.cache")
     if newest and (not cache.exists() or b"libnvidia-ml" not in cache.read_bytes()):
         subprocess.run(["ldconfig"], check=False)

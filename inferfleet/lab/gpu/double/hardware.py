@@ -29,7 +29,12 @@ def show(address: str, device: int, subsystem: int, kind: int) -> None:
     """The bus shows a device."""
     there = Path(PCI, "devices", address)
     there.mkdir()
-    files = {"vendor": VENDOR, "device": device, "subsystem_vendor": subsystem & 0xFFFF, "subsystem_device": subsystem >> 16}
+    files = {
+        "vendor": VENDOR,
+        "device": device,
+        "subsystem_vendor": subsystem & 0xFFFF,
+        "subsystem_device": subsystem >> 16,
+    }
     for name, value in files.items():
         (there / name).write_text(f"0x{value:04x}\n")
     (there / "class").write_text(f"0x{kind:06x}\n")

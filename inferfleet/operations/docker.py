@@ -1,0 +1,35 @@
+"""A host's Docker: engine, settings, network and firewall, in one question and at most one command."""
+
+from pyinfra.api import QuoteString, StringCommand
+from pyinfra.context import host
+
+from inferfleet import changes
+from inferfleet.changes import Changes
+from inferfleet.engines.docker_host import BRIDGE, FIREWALL, NETWORK, DockerHost, Firewall
+from inferfleet.facts.docker import DockerState
+from inferfleet.operations.effects import converging, decided
+from inferfleet.operations.live import alone
+from inferfleet.remote import compact, script
+from inferfleet.render import render
+
+
+def firewall(declared: DockerHost) -> Firewall:
+    """Our table of the firewall and its unit, from the templates."""
+    rules = render("docker/firewall.nft.j2", network=NETWORK, bridge=BRIDGE, published=tuple(declared.accepted()))
+    return Firewall(rules, render("systemd/inferfleet-firewall.service.j2", path=FIREWALL))
+
+
+@converging
+def engine(declared: DockerHost) -> tuple[Changes, list[StringCommand]]:
+    """Docker is installed, pinned, held and runs as declared; other people's settings stay; ports are closed.
+
+    Args:
+        declared: what the host's Docker must be.
+    """
+    texts = firewall(declared)
+    state = host.get_fact(DockerState, compact(declared.question(texts)))
+
+    def work(found: Changes) -> list[StringCommand]:
+        return [alone("python3 -c", QuoteString(script("docker_engine")), QuoteString(compact(found.work)))]
+
+    return decided(lambda: changes.docker(declared, texts, state), state, work)
