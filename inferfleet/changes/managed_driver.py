@@ -168,6 +168,7 @@ def _work(declared: NvidiaHost, state: dict[str, Any], meta: str, installs: bool
     there = state["upkeep"]["packages"]
     other = [name for name in META.values() if name != meta]
     return {
+        "proxy": dict(declared.proxy),
         "source": source_of(declared, state),
         "branch": declared.branch,
         "pinning": pinning,
