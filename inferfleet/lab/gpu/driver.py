@@ -1,7 +1,7 @@
 """The driver double as a tree of files, as the real driver's installer leaves them; compiled once and kept.
 
-In the place of NVIDIA's Vulkan driver stands Mesa's software GPU (lavapipe), so that what computes with Vulkan computes,
-and a container without the card has none. The module is open or proprietary, as on a real host.
+In the place of NVIDIA's Vulkan driver stands Mesa's software GPU (lavapipe), so that what computes with Vulkan does
+compute, and a container without the card has none. The module is open or proprietary, as on a real host.
 """
 
 import hashlib
@@ -79,9 +79,7 @@ def driver_tree(cache: Path, say: Callable[[str], None], version: str = DRIVER, 
     compiled = programs(cache)
     software = llama_runtime(fetch_packages(cache, say), cache, say) / "rt"
     digest = hashlib.sha256(f"{compiled.name} {software.parent.name} {os.uname().release}".encode())
-    for path in sorted(
-        path for path in SOURCES.rglob("*") if path.is_file() and path.suffix not in (".c", ".h", ".pyc")
-    ):
+    for path in sorted(path for path in SOURCES.iterdir() if path.is_file() and path.suffix not in (".c", ".h")):
         digest.update(path.read_bytes())
     flavour = "open" if is_open else "proprietary"
     target = cache / "gpu-double" / f"driver-{version}-{flavour}-{digest.hexdigest()[:16]}"
@@ -93,7 +91,7 @@ def _make(part: Path, compiled: Path, software: Path, version: str, is_open: boo
     vulkan(part, software, version)
     _copy(compiled / "nvidia-smi", part / "usr/bin/nvidia-smi", 0o755)
     kernel(part, version, is_open)
-    for program in ("driver.py", "gpuconf.py"):
+    for program in ("driver.py", "gpuconf.py", "kmsg.py"):
         _copy(SOURCES / program, part / "usr/lib/gpu-double" / program, 0o755)
     for program in ("nvidia-persistenced", "nv-fabricmanager"):
         _write(part / "usr/bin" / program, (SOURCES / program).read_text().replace("@VERSION@", version), 0o755)

@@ -3,6 +3,7 @@
 
 driver.py load              as at boot: nodes, /proc/driver/nvidia, /sys/module/nvidia, /proc entries for MIG
 driver.py unload            as rmmod
+driver.py mig               as dividing cards, or no longer
 driver.py persistence 0|1 [UUID]
 driver.py fabric STATE      as the Fabric Manager leaves it
 """
@@ -13,9 +14,11 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import gpuconf
+import gpuconf  # type: ignore[import-not-found]
+from kmsg import say  # type: ignore[import-not-found]
 
 MODULES = Path("/usr/lib/modules", os.uname().release)
 PROC, SYS = Path("/proc/driver"), Path("/sys/module")
@@ -63,7 +66,7 @@ def mig_minors(cards: list[dict[str, str]]) -> dict[str, int]:
 
 
 def show_proc(conf: gpuconf.Conf, version: str, is_open: bool) -> None:
-    """/proc/driver/nvidia says what is loaded, card by card; a file system of its own, since /proc cannot be written."""
+    """/proc/driver/nvidia says what is loaded, card by card: a file system of its own, /proc takes no files."""
     if not os.path.ismount(PROC):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=1m", "tmpfs", PROC], check=True)
     flavour = "Open Kernel Module for x86_64" if is_open else "x86_64 Kernel Module"
@@ -109,7 +112,8 @@ def shuffled(conf: gpuconf.Conf) -> None:
     slots = sorted((card["pci"], card["minor"]) for card in conf.cards)
     cards = sorted(conf.cards, key=lambda card: int(card["slot"]))
     order = [int(number) for number in wanted.split()] or range(len(cards))
-    conf.cards[:] = [{**cards[number], "pci": pci, "minor": minor} for number, (pci, minor) in zip(order, slots)]
+    places = zip(order, slots, strict=True)
+    conf.cards[:] = [{**cards[number], "pci": pci, "minor": minor} for number, (pci, minor) in places]
     conf.host["order_now"] = wanted
 
 
@@ -136,17 +140,16 @@ def load() -> None:
         node("/dev/nvidia-uvm-tools", UVM, 1)
         if any(card["nvswitch"] == "1" for card in cards):
             node("/dev/nvidia-nvswitchctl", SWITCH, CONTROL)
+        flavour = "Open Kernel Module" if is_open else "Kernel Module"
+        say(f"NVRM: loading NVIDIA UNIX {flavour} for x86_64  {version}  Release Build")
         show_proc(conf, version, is_open)
         show_sys(dict.fromkeys(("nvidia", "nvidia_uvm", "nvidia_modeset"), version))
 
 
 def settle() -> None:
     """What the packages' triggers do: the linker and modprobe know what is there."""
-    newest = max(
-        (path.stat().st_mtime for path in Path("/usr/lib/x86_64-linux-gnu").glob("libnvidia-ml.so.*")), default=0
-    )
-    cache = Path("/etc/ld.so.cache")
-    if newest and (not cache.exists() or b"libnvidia-ml" not in cache.read_bytes()):
+    cache, library = Path("/etc/ld.so.cache"), Path("/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1")
+    if library.exists() and (not cache.exists() or b"libnvidia-ml" not in cache.read_bytes()):
         subprocess.run(["ldconfig"], check=False)
     listed = MODULES / "modules.dep"
     if MODULES.exists() and (not listed.exists() or "nvidia.ko" not in listed.read_text()):
@@ -167,6 +170,12 @@ def unload() -> None:
     show_sys({})
 
 
+def mig() -> None:
+    """The nodes and entries of MIG are those of the conf file."""
+    version, is_open = module()
+    show_proc(gpuconf.load(), version, is_open)
+
+
 def persistence(mode: str, uuid: str = "") -> None:
     """Cards are kept awake or not: all, or one."""
     with gpuconf.changing() as conf:
@@ -184,4 +193,6 @@ def fabric(state: str) -> None:
 if __name__ == "__main__":
     os.umask(0o022)
     verb, *words = sys.argv[1:]
-    {"load": load, "unload": unload, "persistence": persistence, "fabric": fabric}[verb](*words)
+    verbs: "dict[str, Callable[..., None]]" = {"load": load, "unload": unload, "mig": mig}
+    verbs.update(persistence=persistence, fabric=fabric)
+    verbs[verb](*words)

@@ -9,7 +9,7 @@ import struct
 import subprocess
 from pathlib import Path
 
-import gpuconf
+import gpuconf  # type: ignore[import-not-found]
 
 VENDOR = 0x10DE
 DISPLAY, BRIDGE = 0x030200, 0x068000  # PCI classes: 3D controller, other bridge (an NVSwitch)
@@ -29,13 +29,9 @@ def show(address: str, device: int, subsystem: int, kind: int) -> None:
     """The bus shows a device."""
     there = Path(PCI, "devices", address)
     there.mkdir()
-    files = {
-        "vendor": VENDOR,
-        "device": device,
-        "subsystem_vendor": subsystem & 0xFFFF,
-        "subsystem_device": subsystem >> 16,
-    }
-    for name, value in files.items():
+    ids = {"vendor": VENDOR, "device": device}
+    ids.update(subsystem_vendor=subsystem & 0xFFFF, subsystem_device=subsystem >> 16)
+    for name, value in ids.items():
         (there / name).write_text(f"0x{value:04x}\n")
     (there / "class").write_text(f"0x{kind:06x}\n")
     (there / "config").write_bytes(config_space(device, subsystem, kind))
