@@ -111,7 +111,8 @@ UPDATED = "its driver was updated and the old one is still loaded (580.95.05 is 
 FAILURES = {
     "library-newer": f"{UPDATED}; reboot the host",
     "lost": f"card 1 (0000:31:00.0) {LOST}",
-    "ecc": "card 1 has logged XID 48 (a memory error that ECC could not correct) since the host started; reboot the host",
+    "ecc": "card 1 has logged XID 48 (a memory error that ECC could not correct) since the host started; "
+    "reboot the host",
     "xid": "card 1 has logged XID 119 (its GSP firmware does not answer) since the host started; reboot the host",
     "swapped": f"card {card_uuid('gpu1', 1)} is declared, the host has {{there}}; correct the inventory",
     "mig": "card 1 is divided by MIG and cannot be used whole; declare its parts by their MIG- UUIDs, or "
