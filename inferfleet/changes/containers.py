@@ -118,7 +118,7 @@ def _what_differs(container: Container, running: dict[str, Any]) -> str:
         name, _, value = line.partition("=")
         got = running["environment"].get(name)
         if got != value:
-            return f"was started with {name}={got if got is not None else '(unset)'}, declared is {value}"
+            return f"was started with {ollama.different(name, got, value)}"
     return f"was started from {running['reference']} by other settings, declared is {container.image.name}"
 
 
