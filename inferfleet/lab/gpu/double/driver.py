@@ -2,6 +2,7 @@
 """The kernel side of the driver double: what loading nvidia.ko does on a real host, as far as one can see it.
 
 driver.py load              as at boot: nodes, /proc/driver/nvidia, /sys/module/nvidia, /proc entries for MIG
+driver.py insert            as `modprobe nvidia`: the same, and it fails where the module fits no card
 driver.py unload            as rmmod
 driver.py mig               as dividing cards, or no longer
 driver.py persistence 0|1 [UUID]
@@ -22,6 +23,7 @@ from kmsg import say  # type: ignore[import-not-found]
 
 MODULES = Path("/usr/lib/modules", os.uname().release)
 PROC, SYS = Path("/proc/driver"), Path("/sys/module")
+IS_LOADED = Path("/run/gpu-double/loaded")  # of this boot
 CARD, UVM, CAPS, SWITCH = 195, 510, 509, 508  # major numbers; 195 is NVIDIA's own, the others are given by the kernel
 CONTROL, MODESET = 255, 254
 TURING, BLACKWELL = 6, 10
@@ -104,24 +106,13 @@ def show_sys(versions: dict[str, str]) -> None:
     subprocess.run(["mount", "-o", "remount,ro", "/sys"], check=True)
 
 
-def shuffled(conf: gpuconf.Conf) -> None:
-    """The bus was counted anew: the cards are where `order` puts them, and get the numbers of the places there."""
-    wanted = conf.host.get("order", "")
-    if wanted == conf.host.get("order_now", ""):
-        return
-    slots = sorted((card["pci"], card["minor"]) for card in conf.cards)
-    cards = sorted(conf.cards, key=lambda card: int(card["slot"]))
-    order = [int(number) for number in wanted.split()] or range(len(cards))
-    places = zip(order, slots, strict=True)
-    conf.cards[:] = [{**cards[number], "pci": pci, "minor": minor} for number, (pci, minor) in places]
-    conf.host["order_now"] = wanted
-
-
 def load() -> None:
     """The module that is on the disk is loaded, if there is one, it may be, and fits a card."""
+    settle()
     version, is_open = module()
+    if IS_LOADED.exists():
+        return
     with gpuconf.changing() as conf:
-        shuffled(conf)
         cards = [card for card in conf.cards if fits(card, is_open)]
         loads = bool(version and cards and conf.host.get("blocked") != "1")
         conf.host.update(loaded=version if loads else "", fabric_state="1")
@@ -130,20 +121,33 @@ def load() -> None:
     CONTAINER_COPY.parent.mkdir(exist_ok=True)
     CONTAINER_COPY.unlink(missing_ok=True)
     os.link(gpuconf.PATH, CONTAINER_COPY)
-    settle()
     if loads:
-        for card in cards:
-            node(f"/dev/nvidia{card['minor']}", CARD, int(card["minor"]))
-        node("/dev/nvidiactl", CARD, CONTROL)
-        node("/dev/nvidia-modeset", CARD, MODESET)
-        node("/dev/nvidia-uvm", UVM, 0)
-        node("/dev/nvidia-uvm-tools", UVM, 1)
-        if any(card["nvswitch"] == "1" for card in cards):
-            node("/dev/nvidia-nvswitchctl", SWITCH, CONTROL)
         flavour = "Open Kernel Module" if is_open else "Kernel Module"
         say(f"NVRM: loading NVIDIA UNIX {flavour} for x86_64  {version}  Release Build")
+        make_nodes(cards)
         show_proc(conf, version, is_open)
         show_sys(dict.fromkeys(("nvidia", "nvidia_uvm", "nvidia_modeset"), version))
+        IS_LOADED.touch()
+
+
+def make_nodes(cards: "list[dict[str, str]]") -> None:
+    """The nodes of these cards, and those that all share."""
+    for card in cards:
+        node(f"/dev/nvidia{card['minor']}", CARD, int(card["minor"]))
+    node("/dev/nvidiactl", CARD, CONTROL)
+    node("/dev/nvidia-modeset", CARD, MODESET)
+    node("/dev/nvidia-uvm", UVM, 0)
+    node("/dev/nvidia-uvm-tools", UVM, 1)
+    if any(card["nvswitch"] == "1" for card in cards):
+        node("/dev/nvidia-nvswitchctl", SWITCH, CONTROL)
+
+
+def insert() -> None:
+    """The module is loaded; else modprobe's words."""
+    load()
+    if not IS_LOADED.exists():
+        say("NVRM: No NVIDIA GPU found.")
+        sys.exit("modprobe: ERROR: could not insert 'nvidia': No such device")
 
 
 def settle() -> None:
@@ -158,6 +162,7 @@ def settle() -> None:
 
 def unload() -> None:
     """Nothing of the module is left but its files."""
+    IS_LOADED.unlink(missing_ok=True)
     with gpuconf.changing() as conf:
         conf.host.update(loaded="", fabric_state="1")
     for path in (*Path("/dev").glob("nvidia[0-9c-]*"), Path("/dev/nvidiactl")):
@@ -193,6 +198,6 @@ def fabric(state: str) -> None:
 if __name__ == "__main__":
     os.umask(0o022)
     verb, *words = sys.argv[1:]
-    verbs: "dict[str, Callable[..., None]]" = {"load": load, "unload": unload, "mig": mig}
+    verbs: "dict[str, Callable[..., None]]" = {"load": load, "insert": insert, "unload": unload, "mig": mig}
     verbs.update(persistence=persistence, fabric=fabric)
     verbs[verb](*words)

@@ -40,9 +40,20 @@ def show(address: str, device: int, subsystem: int, kind: int) -> None:
     (there / "uevent").write_text(f"PCI_CLASS={kind:X}\nPCI_ID={VENDOR:X}:{device:X}\nPCI_SLOT_NAME={address}\n")
 
 
+def count_anew(conf: gpuconf.Conf) -> None:
+    """The cards are in the places where `order` puts them, and get the numbers of those; without, as delivered."""
+    cards = sorted(conf.cards, key=lambda card: int(card["slot"]))
+    places = sorted((card["pci"], card["minor"]) for card in cards)
+    order = [int(number) for number in conf.host.get("order", "").split()] or range(len(cards))
+    now = zip(order, places, strict=True)
+    conf.cards[:] = [{**cards[number], "pci": pci, "minor": minor} for number, (pci, minor) in now]
+
+
 def main() -> None:
     """The bus shows the declared cards."""
-    conf = gpuconf.load()
+    with gpuconf.changing() as conf:
+        count_anew(conf)
+        conf.host["loaded"] = ""
     for name in ("upper", "work"):
         Path(RUN, "pci", name).mkdir(parents=True, exist_ok=True)
     options = f"lowerdir={PCI},upperdir={RUN}/pci/upper,workdir={RUN}/pci/work"
