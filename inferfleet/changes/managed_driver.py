@@ -85,8 +85,9 @@ def _why_not(declared: NvidiaHost, state: dict[str, Any], cards: dict[str, nvidi
     if wrong := nvidia_cards.why_no_branch(cards, branch):
         return f"{wrong}; declare another branch"
     for engine in declared.engines:
-        if int(branch) < FLOORS[engine][1]:
-            return f"driver branch {branch} is declared, {FLOORS[engine][0]} needs {FLOORS[engine][1]} or newer"
+        name, floor = FLOORS.get(engine, (engine, 0))
+        if int(branch) < floor:
+            return f"driver branch {branch} is declared, {name} needs {floor} or newer"
     if found["library"] and not state["upkeep"]["packages"]:
         return (
             f"its driver {found['library']} came by no package (NVIDIA's .run file?); "
@@ -168,6 +169,7 @@ def _work(declared: NvidiaHost, state: dict[str, Any], meta: str, installs: bool
     there = state["upkeep"]["packages"]
     other = [name for name in META.values() if name != meta]
     return {
+        "proxy": dict(declared.proxy),
         "source": source_of(declared, state),
         "branch": declared.branch,
         "pinning": pinning,

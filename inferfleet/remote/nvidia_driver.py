@@ -1,7 +1,7 @@
 """Install the NVIDIA driver from NVIDIA's packages, hold it, and load it where that takes no reboot.
 
-Told {"source", "branch", "pinning", "other_pinning", "packages", "headers", "remove", "blacklist", "services"}. Each
-step may be done again; killed anywhere, the next run ends it. Nothing is unloaded and nothing is rebooted.
+Told {"proxy", "source", "branch", "pinning", "other_pinning", "packages", "headers", "remove", "blacklist",
+"services"}. Each step may be done again; killed anywhere, the next run ends it. Nothing is unloaded or rebooted.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ def load() -> None:
 
 def main(work: dict[str, Any]) -> None:
     """Bring it about."""
+    os.environ.update(work["proxy"])
     bring_source(work["source"], replace=True)
     if work["packages"]:
         path, text = work["blacklist"]
