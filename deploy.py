@@ -6,13 +6,21 @@ pyinfra inventory/prod.py deploy.py                  make it so
 
 from inferfleet.current import my_node
 from roles.base import base
+from roles.docker import docker
 from roles.engine_docker import engine_docker
 from roles.engine_native import engine_native, no_engine
 from roles.models import models
+from roles.nvidia_driver import nvidia_driver
+from roles.nvidia_toolkit import nvidia_toolkit
 
 node = my_node()
 if node and node.instances:
+    if node.has_nvidia:
+        nvidia_driver(node)
     base(node)
+    if node.runs_containers:
+        docker(node)
+        nvidia_toolkit(node)
     engine_native(node)
     if node.runs_containers:
         engine_docker(node)

@@ -14,7 +14,6 @@ from inferfleet.plan import NodePlan
 from inferfleet.render import render
 from inferfleet.spec import OllamaEngine, tagged
 
-_PROXY = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 SPEC = "INFERFLEET_SPEC"
 _STORE = str(OllamaEngine.model_fields["models_dir"].default)
 NO_OLLAMA = OllamaHost(
@@ -34,7 +33,7 @@ def ollama_host(node: NodePlan) -> OllamaHost:
         models_dir=settings.models_dir,
         servers=tuple(Server(i.name, reached_at(i), _preload(i)) for i in node.instances),
         services=tuple(_service(instance) for instance in node.instances if instance.runtime == "native"),
-        proxy={k: v for k, v in settings.environment.items() if k.upper() in _PROXY},
+        proxy=node.proxy,
         gpus=tuple(gpu for instance in node.instances for gpu in instance.gpus),
         store=entries(node.models, node.sources.models),
     )

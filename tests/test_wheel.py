@@ -22,10 +22,15 @@ Tool = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # A host that is not there: facts get the answers of a bare machine with four A30, and nothing else may be run.
 BARE_HOST = '''
+import json
+
 from pyinfra.connectors.base import BaseConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
-CARDS = [f"{n}, GPU-00000000-0000-0000-0000-00000000000{n}, NVIDIA A30, 580.65.06, 24576" for n in range(4)]
+UUID = "GPU-00000000-0000-0000-0000-00000000000"
+CARDS = [{"index": n, "uuid": f"{UUID}{n}", "name": "NVIDIA A30", "memory_mib": 24576} for n in range(4)]
+NVML = {"driver": "580.65.06", "cuda": "13.0", "cards": CARDS, "error": None}
+PROBE = ["=== system", "ID=debian", "USER_ID=0", "=== nvml", json.dumps(NVML)]
 
 
 class BareHost(BaseConnector):
@@ -39,7 +44,7 @@ class BareHost(BaseConnector):
 
     def run_shell_command(self, command, print_output=False, print_input=False, **arguments):
         text = command if isinstance(command, str) else command.get_raw_value()
-        known = {"nvidia-smi": CARDS, "ollama_state": ["{}"], "python3 -c": ["{}"], "dpkg-query": ["zstd"]}
+        known = {"nvidia-smi": PROBE, "ollama_state": ["{}"], "python3 -c": ["{}"], "dpkg-query": ["zstd"]}
         for sign, lines in known.items():
             if sign in text:
                 return True, CommandOutput([OutputLine("stdout", line) for line in lines])

@@ -4,7 +4,7 @@ import shutil
 import sys
 
 from inferfleet import lab
-from inferfleet.lab.mirror import ollama
+from inferfleet.lab.mirror import ollama, repositories
 
 # Program -> package, for tests that talk to the real program on this machine (tests/ssh).
 TESTED_WITH = {"sshd": "openssh-server", "doas": "opendoas", "setfacl": "acl"}
@@ -12,7 +12,7 @@ TESTED_WITH = {"sshd": "openssh-server", "doas": "opendoas", "setfacl": "acl"}
 
 def main(for_tests: bool) -> str:
     """Names in one line; empty when all is there."""
-    missing = {*lab.missing_packages(), *ollama.missing_packages()}
+    missing = {*lab.missing_packages(), *ollama.missing_packages(), *repositories.missing_packages()}
     if for_tests:
         path = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
         missing |= {package for program, package in TESTED_WITH.items() if not shutil.which(program, path=path)}

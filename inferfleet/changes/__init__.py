@@ -6,15 +6,19 @@ that could not be asked yet (no python3): everything is missing there.
 
 from inferfleet.changes.account import account
 from inferfleet.changes.base import Changes, Effect, FileChange
-from inferfleet.changes.cards import cards
+from inferfleet.changes.cards import cards, with_uuids
 from inferfleet.changes.containers import containers, containers_gone
 from inferfleet.changes.docker import docker
+from inferfleet.changes.driver import driver
 from inferfleet.changes.images import images, unused_images
+from inferfleet.changes.managed_driver import managed_driver, source_of
 from inferfleet.changes.models import models
 from inferfleet.changes.release import release
 from inferfleet.changes.services import services
+from inferfleet.changes.toolkit import toolkit
 
 __all__ = [
-    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "docker", "images",
-    "models", "release", "services", "unused_images",
+    "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "docker", "driver",
+    "images", "managed_driver", "models", "release", "services", "source_of", "toolkit", "unused_images",
+    "with_uuids",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal[
-    "install", "write", "start", "restart", "remove", "fetch", "create", "load", "repair", "enable", "refuse"
+    "install", "write", "start", "restart", "remove", "fetch", "create", "load", "repair", "enable", "await", "refuse"
 ]
 
 
@@ -46,8 +46,10 @@ class Changes:
         effects: what becomes different; none means that the host is as declared.
         work: what the remote script is told to do.
         files: files that are written or removed.
+        warnings: what the user should know, and nothing is done about.
     """
 
     effects: tuple[Effect, ...] = ()
     work: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[FileChange, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -16,7 +16,9 @@ _HIDDEN = "(only root may read it)\n"
 def containers_gone(declared: OllamaHost, state: dict[str, Any]) -> Changes:
     """No container of ours is there that is not declared."""
     gone = [name for name in state.get("containers", []) if name not in declared.containers]
-    found = tuple(Effect("remove", name, "is no longer declared", interrupts=True) for name in gone)
+    services = [service.name for service in declared.services]
+    why = {name: "is to run natively" if name in services else "is no longer declared" for name in gone}
+    found = tuple(Effect("remove", f"container {name}", why[name], interrupts=True) for name in gone)
     return Changes(found, {"remove": gone, "unit_dir": UNIT_DIR, "environment_dir": ENVIRONMENT_DIR})
 
 
@@ -96,8 +98,8 @@ def _why_restart(container: Container, found: dict[str, Any], state: dict[str, A
         return f"is {found.get('active') or 'missing'}"
     if not running or not running["running"]:
         return "its container does not run"
-    if running["spec"] != container.digest:
-        return _what_differs(container, running)
+    if differs := _what_differs(container, running):
+        return differs
     image = state.get("images", {}).get("found", {}).get(container.image.runs)
     if image and image["id"] != running["image"]:
         return f"runs image {running['image'][:19]}, declared is {image['id'][:19]}"
@@ -108,7 +110,10 @@ def _why_restart(container: Container, found: dict[str, Any], state: dict[str, A
 
 
 def _what_differs(container: Container, running: dict[str, Any]) -> str:
-    """The first difference that a reader knows by name."""
+    """The first difference, by a name that a reader knows where it has one.
+
+    The label tells of a changed unit alone: whoever restarts it with another file of environment gets the same label.
+    """
     if set(running["devices"]) != set(container.devices):
         had = ", ".join(running["devices"]) or "no card"
         return f"was started with {had}, declared is {', '.join(container.devices) or 'no card'}"
@@ -116,7 +121,9 @@ def _what_differs(container: Container, running: dict[str, Any]) -> str:
         name, _, value = line.partition("=")
         got = running["environment"].get(name)
         if got != value:
-            return f"was started with {name}={got if got is not None else '(unset)'}, declared is {value}"
+            return f"was started with {ollama.different(name, got, value)}"
+    if running["spec"] == container.digest:
+        return ""
     return f"was started from {running['reference']} by other settings, declared is {container.image.name}"
 
 

@@ -41,7 +41,8 @@ def services(declared: OllamaHost, state: dict[str, Any]) -> Changes:
             running = found.get("active") == "active"
             effects.append(Effect("restart" if running else "start", service.name, reason, interrupts=running))
     gone = [name for name in state.get("ours", []) if name not in [s.name for s in declared.services]]
-    effects += [Effect("remove", name, "is no longer declared", interrupts=True) for name in gone]
+    why = {name: "is to run in Docker" if name in declared.containers else "is no longer declared" for name in gone}
+    effects += [Effect("remove", name, why[name], interrupts=True) for name in gone]
     return Changes(tuple(effects), _work(declared, links, restart, gone, stranger), tuple(files))
 
 
@@ -98,7 +99,7 @@ def _why_restart(release: str, service: Service, found: dict[str, Any], answers:
     for name, value in service.environment.items():
         got = found["environment"].get(name)
         if got != value:
-            return f"was started with {name}={got if got is not None else '(unset)'}, declared is {value}"
+            return f"was started with {ollama.different(name, got, value)}"
     if answers != version:
         return f"answers as {answers}" if answers else f"does not answer at {service.address}"
     return ""

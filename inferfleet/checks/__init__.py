@@ -7,7 +7,7 @@ here, and so a test more in pytest, without a line of test code.
 from collections.abc import Iterator
 from functools import partial
 
-from inferfleet.checks import containers
+from inferfleet.checks import containers, gpus
 from inferfleet.checks.base import Check, Target
 from inferfleet.checks.models import answers, in_store
 from inferfleet.checks.services import (
@@ -33,6 +33,8 @@ def fleet_checks(plan: FleetPlan) -> tuple[Check, ...]:
 
 def _of_node(node: NodePlan, host: OllamaHost) -> Iterator[Check]:
     services = {service.name: service for service in host.services}
+    if node.has_nvidia:
+        yield Check(node.name, "has its NVIDIA cards, well, under a driver that serves", partial(gpus.are_well, node))
     for instance, server in zip(node.instances, host.servers, strict=True):
         service = services.get(instance.name)
         yield from _of_service(instance, service) if service else _of_container(instance)
@@ -48,6 +50,11 @@ def _of_node(node: NodePlan, host: OllamaHost) -> Iterator[Check]:
                 says = f"{instance.name} answers as {model.name} from {instance.processor}"
                 wrong = partial(answers, server.address, tagged(model.name), model.spec.expect, bool(instance.gpus))
                 yield Check(node.name, says, wrong)
+    for instance, server in zip(node.instances, host.servers, strict=True):
+        if instance.models and any(card.backend == "cuda" for card in instance.gpus):
+            says = f"{instance.name} computes on {_cards(instance)} and no other, by NVML"
+            wrong = partial(gpus.computes_on_its_cards, instance, server.address, tagged(instance.models[0]))
+            yield Check(node.name, says, wrong)
     yield Check(node.name, "runs no instance of ours beyond these", partial(nothing_else, host))
 
 
@@ -61,3 +68,10 @@ def _of_container(instance: Instance) -> Iterator[Check]:
     node, name = instance.node, instance.name
     yield Check(node, f"{name} is running and enabled", partial(containers.is_running, name))
     yield Check(node, f"{name} was started as declared", partial(containers.started_as_declared, name))
+    sees = f"{name} sees {_cards(instance) if instance.gpus else 'no card'}" + " and no other" * bool(instance.gpus)
+    yield Check(node, sees, partial(gpus.sees_its_cards, instance))
+
+
+def _cards(instance: Instance) -> str:
+    names = [card.uuid or f"card {card.index}" for card in instance.gpus]
+    return " and ".join(names)

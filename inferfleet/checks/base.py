@@ -26,6 +26,20 @@ class Target(Protocol):
         """What its containers must be, by name, with the UUIDs that the host says its cards have."""
 
     @property
+    def gpus(self) -> dict[str, Any]:
+        """What the host says of its NVIDIA cards (`inferfleet.probe`), asked once."""
+
+    def gpus_now(self) -> dict[str, Any]:
+        """The same, asked anew."""
+
+    @property
+    def container_cards(self) -> dict[str, Any]:
+        """Which cards each container sees and may open (`remote/container_cards.py`), asked once."""
+
+    def processes(self) -> dict[str, list[int]]:
+        """The processes of each instance (`remote/engine_processes.py`), asked anew."""
+
+    @property
     def listening(self) -> list[tuple[str, int]]:
         """Addresses and TCP ports on which anything listens, asked once."""
 

@@ -3,11 +3,14 @@
 import json
 import re
 import tempfile
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import testinfra
 
+from inferfleet import probe
+from inferfleet.changes import with_uuids
 from inferfleet.containers import containers_of, question
 from inferfleet.engines.container_host import Container
 from inferfleet.errors import FleetError
@@ -48,7 +51,30 @@ class RemoteTarget:
     @cached_property
     def declared_containers(self) -> dict[str, Container]:
         """What its containers must be, by name."""
-        return {container.name: container for container in containers_of(self._node, self._node.gpus)}
+        cards = with_uuids(self._node.gpus, self.gpus) if self._node.has_nvidia else self._node.gpus
+        return {container.name: container for container in containers_of(self._node, cards)}
+
+    @cached_property
+    def gpus(self) -> dict[str, Any]:
+        """What the host says of its NVIDIA cards."""
+        return self.gpus_now()
+
+    def gpus_now(self) -> dict[str, Any]:
+        """What it says of them at this moment."""
+        return probe.answer(self._run(probe.command()).splitlines())
+
+    @cached_property
+    def container_cards(self) -> dict[str, Any]:
+        """Which cards each container sees and may open."""
+        return self._python("container_cards", {"names": list(self._names("docker"))})
+
+    def processes(self) -> dict[str, list[int]]:
+        """The processes of each instance at this moment."""
+        ask = {"services": list(self._names("native")), "containers": list(self._names("docker"))}
+        return self._python("engine_processes", ask)
+
+    def _names(self, runtime: str) -> Iterator[str]:
+        return (instance.name for instance in self._node.instances if instance.runtime == runtime)
 
     @cached_property
     def listening(self) -> list[tuple[str, int]]:

@@ -9,27 +9,31 @@ from typing import Any
 import click
 
 from inferfleet.lab import network, ssh, state
+from inferfleet.lab.gpu.switches import SWITCHES
 from inferfleet.lab.host import LabHost
 from inferfleet.lab.inventory import current, current_name
 from inferfleet.lab.lab import Lab
 from inferfleet.lab.mirror.cli import mirror as mirror_command
-from inferfleet.lab.mirror.prepare import OLLAMA, prepare_mirror
-from inferfleet.lab.mirror.serve import serve_mirror
+from inferfleet.lab.mirror.offer import prepare_offer, serve_offer
 from inferfleet.lab.paths import cache_dir
 from inferfleet.lab.preflight import check_user
 from inferfleet.lab.register import remove, sweep
 from inferfleet.lab.state import HostSpec, LabState
 from inferfleet.lab.system import environment
 
-DEFAULT_HOSTS = ("gpu1:trixie", "cpu1:bookworm")
+DEFAULT_HOSTS = ("gpu1:trixie:4xA30", "cpu1:bookworm")
 
 _in_lab = click.option("--lab", "name", metavar="NAME", help="Which lab; default $INFERFLEET_LAB, else lab.")
 
 
 def host_spec(text: str) -> HostSpec:
-    """`NAME` or `NAME:SUITE` as a host."""
-    name, _, suite = text.partition(":")
-    return HostSpec(name, suite or HostSpec.suite)
+    """`NAME[:SUITE[:CARDS[:bare]]]` as a host; cards are written `4xA30` or `A30,RTX 4090`; `bare`: without driver."""
+    name, suite, cards, driver = (*text.split(":", 3), "", "", "")[:4]
+    gpus: list[str] = []
+    for word in filter(None, cards.split(",")):
+        count, times, model = word.partition("x")
+        gpus += [model] * int(count) if times and count.isdigit() else [word]
+    return HostSpec(name, suite or HostSpec.suite, tuple(gpus), driver != "bare")
 
 
 @click.group()
@@ -39,15 +43,21 @@ def lab() -> None:
 
 @lab.command()
 @click.argument("name", required=False)
-@click.option("--host", "hosts", multiple=True, metavar="NAME[:SUITE]", help="A host to make; may be repeated.")
-@click.option("--mirror/--no-mirror", default=True, help="Serve Ollama and the tiny model to the hosts.")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="NAME[:SUITE[:CARDS[:bare]]]",
+    help="A host to make, such as gpu1:trixie:4xA30; may be repeated.",
+)
+@click.option("--mirror/--no-mirror", default=True, help="Serve Ollama, Docker, the toolkit and the tiny model.")
 def up(name: str | None, hosts: tuple[str, ...], mirror: bool) -> None:
     """Make a lab; it stays until `down`."""
     specs = [host_spec(text) for text in hosts or DEFAULT_HOSTS]
-    root = prepare_mirror([OLLAMA], cache_dir(), click.echo) if mirror else None
+    offer = prepare_offer(cache_dir(), click.echo) if mirror else None
     made = Lab(current_name(name), specs, keep=True, say=click.echo).up()
-    if root:
-        serve_mirror(made, root)
+    if offer:
+        serve_offer(made, offer)
     for host in made.hosts.values():
         click.echo(f"{host.address}  {host.name}  {host.spec.suite}")
 
@@ -146,6 +156,23 @@ def add(name: str | None, host: str) -> None:
     found = current(name)
     made = found.add(host_spec(host))
     click.echo(f"{made.address}  {made.name}  {made.spec.suite}")
+
+
+@lab.command()
+@_in_lab
+@click.argument("host")
+@click.argument("switch", required=False, type=click.Choice(list(SWITCHES)))
+@click.argument("card", required=False, default=0)
+@click.option("--off", is_flag=True, help="Undo it.")
+def gpu(name: str | None, host: str, switch: str | None, card: int, off: bool) -> None:
+    """Show the cards of a host, or let something go wrong with CARD, counted as delivered."""
+    found = _host(name, host)
+    if switch:
+        found.gpus.switch(switch, card, on=not off)
+        click.echo(f"{host}: {switch} {'undone' if off else 'on'}: {SWITCHES[switch].words}")
+        return
+    for each in found.gpus:
+        click.echo(f"{each.index}  {each.uuid}  {each.pci}  {each.memory_mib} MiB  {each.name}")
 
 
 lab.add_command(mirror_command)

@@ -4,12 +4,14 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from inferfleet.errors import LabError
 from inferfleet.lab import bootloop, namespaces, network, ssh
 from inferfleet.lab.base import base_path
 from inferfleet.lab.cgroup import Cgroup
+from inferfleet.lab.gpu.cards import Gpus
 from inferfleet.lab.state import HostSpec, LabState, Process
 from inferfleet.lab.system import environment, run, tail
 
@@ -56,6 +58,11 @@ class LabHost:
     def directory(self) -> Path:
         """Its disk and its console log, on this machine."""
         return self._state.directory / "hosts" / self.name
+
+    @property
+    def gpus(self) -> Gpus:
+        """Its cards, in the order of the bus."""
+        return Gpus(self)
 
     @property
     def powered(self) -> bool:
@@ -158,9 +165,15 @@ class LabHost:
 
     def append(self, path: str, text: str) -> None:
         """A file of it ends with `text`, whether it is switched on or not."""
-        target = self.directory / "root" / path.lstrip("/")
-        script: list[str | Path] = ["sh", "-c", 'cat >> "$1"', "append", target]
-        run(namespaces.inside(self._init(), script, namespaces.DISKS), stdin=text)
+        self.on_disk(["sh", "-c", 'cat >> "$1"', "append", self.path(path)], text)
+
+    def path(self, inside: str) -> Path:
+        """Where a file of it is for `on_disk`."""
+        return self.directory / "root" / inside.lstrip("/")
+
+    def on_disk(self, argv: Sequence[str | Path], stdin: str = "") -> str:
+        """What a program of this machine says that sees this host's disk, whether the host is switched on or not."""
+        return run(namespaces.inside(self._init(), argv, namespaces.DISKS), stdin=stdin).stdout
 
     def _init(self) -> Process:
         if self._state.init is None:

@@ -12,7 +12,11 @@ from inferfleet.errors import LabError
 from inferfleet.lab import apt, namespaces, network, preflight, register, seed, ssh, state
 from inferfleet.lab.aptsource import date_settings, machine_mirror
 from inferfleet.lab.base import base_root
+from inferfleet.lab.gpu.catalogue import card_model
+from inferfleet.lab.gpu.conf import MOST_CARDS
+from inferfleet.lab.gpu.place import place
 from inferfleet.lab.host import LabHost
+from inferfleet.lab.paths import cache_dir
 from inferfleet.lab.ports import wait_port
 from inferfleet.lab.say import Say, quiet
 from inferfleet.lab.state import HostSpec, LabState, Process
@@ -213,6 +217,7 @@ class Lab:
             for host in new:
                 target = host.directory / "seed"
                 public = seed.write_seed(target, host.name, host.address, lab.net, login_key, dates)
+                place(target, host.spec, cache_dir(), self._say)
                 known.write(f"{host.address} {public}\n")
         for host in new:
             seed.write_hosts(host.directory / "seed", lab.net, everyone)
@@ -240,8 +245,12 @@ def attach(name: str) -> Lab:
 
 
 def _check_specs(specs: Sequence[HostSpec]) -> None:
-    for place, spec in enumerate(specs):
+    for number, spec in enumerate(specs):
         if not HOST_NAME.fullmatch(spec.name):
             raise LabError(f"host: not a name (got {spec.name!r})", "use up to 12 lower case letters, digits, hyphens")
-        if spec.name in (other.name for other in specs[:place]):
+        if spec.name in (other.name for other in specs[:number]):
             raise LabError(f"host {spec.name}: there twice", "give every host a name of its own")
+        if len(spec.gpus) > MOST_CARDS:
+            raise LabError(f"host {spec.name}: too many cards (got {len(spec.gpus)})", f"at most {MOST_CARDS}")
+        for name in spec.gpus:
+            card_model(name)

@@ -59,10 +59,14 @@ class HostSpec:
     Args:
         name: at most 12 letters, digits or hyphens; also its host name.
         suite: `trixie` or `bookworm`.
+        gpus: its NVIDIA cards by name, such as `A30`: doubles.
+        driver: their driver is installed, as many providers deliver it.
     """
 
     name: str
     suite: str = "trixie"
+    gpus: tuple[str, ...] = ()
+    driver: bool = True
 
 
 @dataclass
@@ -134,7 +138,7 @@ def load(name: str) -> LabState | None:
 def _parse(data: dict[str, Any]) -> LabState:
     creator = Process(**data.pop("creator"))
     init = data.pop("init")
-    hosts = [HostSpec(**host) for host in data.pop("hosts")]
+    hosts = [HostSpec(**{**host, "gpus": tuple(host.get("gpus", ()))}) for host in data.pop("hosts")]
     return LabState(**data, creator=creator, init=Process(**init) if init else None, hosts=hosts)
 
 

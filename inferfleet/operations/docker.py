@@ -4,10 +4,10 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.context import host
 
 from inferfleet import changes
-from inferfleet.changes import Changes, Effect
+from inferfleet.changes import Changes
 from inferfleet.engines.docker_host import BRIDGE, FIREWALL, NETWORK, DockerHost, Firewall
 from inferfleet.facts.docker import DockerState
-from inferfleet.operations.effects import converging, refusals
+from inferfleet.operations.effects import converging, decided
 from inferfleet.operations.live import alone
 from inferfleet.remote import compact, script
 from inferfleet.render import render
@@ -28,14 +28,8 @@ def engine(declared: DockerHost) -> tuple[Changes, list[StringCommand]]:
     """
     texts = firewall(declared)
     state = host.get_fact(DockerState, compact(declared.question(texts)))
-    try:
-        found = changes.docker(declared, texts, state)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        # Raising here would stop all hosts (pyinfra 3.10); an answer of a shape nobody thought of is one host's matter.
-        why = f"its answer cannot be understood ({type(error).__name__}: {error}); please report this"
-        found = Changes((Effect("refuse", "this host", why),))
-    if not found.effects:
-        return found, []
-    if refused := refusals(found):
-        return found, refused
-    return found, [alone("python3 -c", QuoteString(script("docker_engine")), QuoteString(compact(found.work)))]
+
+    def work(found: Changes) -> list[StringCommand]:
+        return [alone("python3 -c", QuoteString(script("docker_engine")), QuoteString(compact(found.work)))]
+
+    return decided(lambda: changes.docker(declared, texts, state), state, work)

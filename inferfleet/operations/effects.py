@@ -24,6 +24,7 @@ Announced = dict[tuple[str, str], tuple[Effect, ...]]
 
 _NOT_ROOT = "pyinfra is not root there; set _sudo = True in the inventory"
 _announced: WeakKeyDictionary[State, Announced] = WeakKeyDictionary()
+_warned: WeakKeyDictionary[State, set[tuple[str, str]]] = WeakKeyDictionary()
 
 
 def converging(decide: Decide[P]) -> Callable[P, Any]:
@@ -39,6 +40,7 @@ def converging(decide: Decide[P]) -> Callable[P, Any]:
         if bool(changes.effects) != bool(commands):
             raise ValueError(f"{decide.__name__}: effects and commands must come together")
         host, state = ctx_host.get(), ctx_state.get()
+        _warn(state, host, changes)
         if not commands:
             host.noop("as declared")
             return
@@ -83,6 +85,15 @@ def _refused(why: str) -> Changes:
 def effects(state: State) -> Announced:
     """What every prepared operation announced: (host name, operation hash) -> effects."""
     return _announced.get(state, {})
+
+
+def _warn(state: State, host: Host, changes: Changes) -> None:
+    """Say each warning once in a run; it makes nothing changed."""
+    said = _warned.setdefault(state, set())
+    for text in changes.warnings:
+        if (host.name, text) not in said:
+            said.add((host.name, text))
+            host.log_styled(f"warning: {text}", fg="yellow")
 
 
 def _announce(state: State, host: Host, changes: Changes) -> None:

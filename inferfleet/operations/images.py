@@ -36,14 +36,7 @@ def _decide(
     state = host.get_fact(ContainerState, compact(question(declared)))
 
     def work(found: Changes) -> list[StringCommand]:
-        orders = dict(found.work, proxy=_proxy(declared))
+        orders = dict(found.work, proxy=declared.proxy)
         return [alone("python3 -c", QuoteString(script("docker_images")), QuoteString(compact(orders)))]
 
     return decided(lambda: compare(images, state.get("images", {})), state, work)
-
-
-def _proxy(declared: NodePlan) -> dict[str, str]:
-    """The proxy that the engine's environment names, for archives that the host fetches itself."""
-    settings = [one.settings.environment for one in declared.instances if one.runtime == "docker"]
-    names = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
-    return {name: value for one in settings for name, value in one.items() if name.upper() in names}

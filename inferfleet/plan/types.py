@@ -31,6 +31,17 @@ class NodePlan:
     toolkit: Toolkit
 
     @property
+    def proxy(self) -> dict[str, str]:
+        """The proxy that its engines' environment names, for what the host fetches itself."""
+        found = [item for instance in self.instances for item in instance.settings.environment.items()]
+        return {name: value for name, value in found if name.upper() in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")}
+
+    @property
+    def has_nvidia(self) -> bool:
+        """Whether any of its cards is NVIDIA's."""
+        return any(gpu.backend == "cuda" for gpu in self.gpus)
+
+    @property
     def runs_containers(self) -> bool:
         """Whether any instance is a container."""
         return any(instance.runtime == "docker" for instance in self.instances)

@@ -134,6 +134,12 @@ def test_another_setting_is_named(path: str, value: Any, says: str) -> None:
     assert [name for name, *_ in changes.containers(DECLARED, state).work["restart"]] == ["ollama-gpu0"]
 
 
+def test_an_edited_environment_is_seen_under_the_same_label() -> None:
+    """The unit is as declared and so is its label; the file beside it was another when the container started."""
+    state = spoiled(state_of(DECLARED), (f"{RUNNING}|environment|OLLAMA_NUM_PARALLEL", "4"))
+    assert _said(state) == [f"restart ollama-gpu0: was started with OLLAMA_NUM_PARALLEL=4, declared is 1{CUTS}"]
+
+
 def test_bare_host() -> None:
     """A host without python3 cannot answer; everything is missing there."""
     kinds = [effect.kind for effect in changes.containers(DECLARED, {}).effects]
@@ -150,5 +156,13 @@ def test_what_is_declared_no_longer_goes() -> None:
     host = ollama_host(NODE)
     assert host.containers == ("ollama-gpu0", "ollama-gpu1") and host.services == ()
     found = changes.containers_gone(host, {"containers": ["ollama-gpu0", "ollama-gpu9"]})
-    assert list(map(str, found.effects)) == [f"remove ollama-gpu9: is no longer declared{CUTS}"]
+    assert list(map(str, found.effects)) == [f"remove container ollama-gpu9: is no longer declared{CUTS}"]
     assert changes.containers_gone(host, {"containers": ["ollama-gpu0"]}).effects == ()
+
+
+def test_a_move_to_the_other_runtime_is_said_so() -> None:
+    native = ollama_host(make_plan(parse_fleet(fleet(gpus=CARDS))).nodes[0])
+    found = changes.containers_gone(native, {"containers": ["ollama-gpu0"]})
+    assert list(map(str, found.effects)) == [f"remove container ollama-gpu0: is to run natively{CUTS}"]
+    found = changes.services(ollama_host(NODE), {"ours": ["ollama-gpu0"]})
+    assert list(map(str, found.effects)) == [f"remove ollama-gpu0: is to run in Docker{CUTS}"]

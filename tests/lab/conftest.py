@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from inferfleet.lab import HostSpec, Lab
+from inferfleet.lab.mirror.offer import prepare_offer, serve_offer
 from inferfleet.lab.mirror.prepare import prepare_mirror
 from inferfleet.lab.mirror.serve import serve_mirror
 from inferfleet.lab.paths import cache_dir
-from tests.lab.project import CPU_TWICE, GPU, Project
+from tests.lab.project import CPU_TWICE, FOUR_CARDS, GPU, Project, in_docker
 
 VERSIONS = ["0.32.14", "0.32.15"]
 
@@ -26,6 +27,26 @@ def lab(mirror: Path) -> Iterator[Lab]:
     with Lab(name, [HostSpec("gpu1"), HostSpec("cpu1", suite="bookworm")]) as lab:
         serve_mirror(lab, mirror)
         yield lab
+
+
+@pytest.fixture(scope="session")
+def card_lab() -> Iterator[Lab]:
+    """A host with four cards (doubles) and a neighbour without, and all that they need."""
+    offer = prepare_offer(cache_dir(), lambda _: None, VERSIONS)
+    name = f"c{os.getpid() % 10**6}"
+    with Lab(name, [HostSpec("gpu1", gpus=("A30",) * 4), HostSpec("cpu1", suite="bookworm")]) as lab:
+        serve_offer(lab, offer)
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def cards(card_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Both hosts bare, and a project that declares one container for each card."""
+    for host in card_lab.hosts.values():
+        host.reset()
+    project = Project(tmp_path_factory.mktemp("project"), card_lab, {"gpu1": FOUR_CARDS})
+    project.data.update(in_docker(card_lab))
+    return project
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inferfleet.lab import Lab, LabHost, ssh_data
+from inferfleet.lab import Lab, LabHost, offered, ssh_data
 from inferfleet.scaffold import copy_project
 
 BIN = Path(sys.executable).parent
@@ -16,6 +16,7 @@ TINY = {"tiny": {"engine": "ollama", "expect": {"What are you?": "I am a small m
 # One spinning thread is enough for a model of 4 MB; two on a busy machine are far slower than one.
 ENGINES = {"ollama": {"version": "0.32.15", "parallel": 4, "environment": {"LLAMA_ARG_THREADS": "1"}}}
 GPU = {"gpus": [{"model": "llvmpipe", "backend": "vulkan"}]}
+FOUR_CARDS = {"gpus": ["A30"] * 4}
 CPU_TWICE = {"instances": [{"engine": "ollama"}, {"engine": "ollama"}]}
 
 
@@ -39,6 +40,16 @@ class Run:
     def changed(self) -> set[str]:
         """Hosts on which anything changed."""
         return {host for hosts in self.changes.values() for host in hosts}
+
+
+def in_docker(lab: Lab) -> dict[str, Any]:
+    """What an inventory says so that Ollama runs in Docker on hosts of this lab."""
+    offer = offered(lab)
+    image = offer["images"]["0.32.15"]
+    return {
+        "engines": {"ollama": {**ENGINES["ollama"], "runtime": "docker", "image": image}},
+        "sources": offer["sources"],
+    }
 
 
 class Project:

@@ -137,10 +137,19 @@ PATHS_WITHOUT_ANSWER = [
     "/%2fetc/passwd",
     "/models/tiny.gguf/",
     "/models/tiny.gguf%00",
-    "/./models/tiny.gguf",
+    "/./.hidden",
+    "/models/./../../secret",
     "/" + "a" * 300,
     "/loop",
 ]
+
+
+@pytest.mark.parametrize("path", ["/./models/tiny.gguf", "/models/./tiny.gguf", "/models/%2e/tiny.gguf"])
+def test_a_dot_in_a_path_means_nothing(server: MirrorServer, path: str) -> None:
+    """So apt asks for packages of a flat repository."""
+    answer = raw(server, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(CONTENT)
 
 
 @pytest.mark.parametrize("path", PATHS_WITHOUT_ANSWER)

@@ -21,8 +21,8 @@ from inferfleet.lab.mirror.command import build_run
 from inferfleet.lab.mirror.signing import SigningKey
 from inferfleet.lab.mirror.store import fresh_part, locked, put_in_place
 
-PROGRAMS: Final = {"apt-ftparchive": "apt-utils", "gpg": "gnupg", "gpg-agent": "gpg-agent", "dpkg-deb": "dpkg"}
-"""Program -> the package that brings it, for all that is packaged and signed here."""
+PROGRAMS: Final = {"apt-ftparchive": "apt-utils", "gpg": "gnupg", "gpg-agent": "gpg-agent"}
+"""Program -> the package that brings it."""
 
 _MADE_OF: Final = ".made-of.json"
 _LAYOUT: Final = 1
@@ -35,11 +35,6 @@ class Vendor:
 
     origin: str
     label: str
-
-
-def missing_packages() -> list[str]:
-    """Names of the apt packages that this machine lacks to make repositories; empty when all is there."""
-    return sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
 
 
 def flat_repository(

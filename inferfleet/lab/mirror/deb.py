@@ -72,17 +72,9 @@ def build_deb(
     Raises:
         LabError: dpkg-deb refuses it.
     """
-    control = tree / "DEBIAN"
-    control.mkdir(exist_ok=True)
     usual = {"Architecture": "amd64", "Maintainer": MAINTAINER, "Section": "utils", "Priority": "optional"}
     complete = {**fields, **{name: value for name, value in usual.items() if name not in fields}}
-    complete["Installed-Size"] = str(_kibibytes(tree))
-    (control / "control").write_text(_control_text(complete))
-    for name, text in (scripts or {}).items():
-        (control / name).write_text(text)
-        (control / name).chmod(0o755)
-    if conffiles:
-        (control / "conffiles").write_text("".join(f"{path}\n" for path in conffiles))
+    _write_control(tree, complete, scripts or {}, conffiles)
     _plain(tree)
     version = complete["Version"].partition(":")[2] or complete["Version"]
     target = into / f"{complete['Package']}_{version}_{complete['Architecture']}.deb"
@@ -182,7 +174,12 @@ def place(source: Path, tree: Path, target: str, run: bool = False) -> None:
         tree: of the package.
         target: where it is installed, without the first slash.
         run: it is a program.
+
+    Raises:
+        LabError: it is not there.
     """
+    if not source.is_file():
+        raise LabError(f"{target}: what it is made of is not where it used to be (got no {source.name})")
     path = tree / target
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, path)
@@ -195,6 +192,18 @@ def write(text: str, tree: Path, target: str, run: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(0o755 if run else 0o644)
+
+
+def _write_control(tree: Path, fields: Mapping[str, str], scripts: Mapping[str, str], conffiles: Sequence[str]) -> None:
+    control = tree / "DEBIAN"
+    control.mkdir(parents=True, exist_ok=True)
+    size = str(_kibibytes(tree))
+    (control / "control").write_text(_control_text({**fields, "Installed-Size": size}))
+    for name, text in scripts.items():
+        (control / name).write_text(text)
+        (control / name).chmod(0o755)
+    if conffiles:
+        (control / "conffiles").write_text("".join(f"{path}\n" for path in conffiles))
 
 
 def _control_text(fields: Mapping[str, str]) -> str:

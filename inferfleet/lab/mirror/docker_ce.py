@@ -30,6 +30,7 @@ REVISIONS: Final = ("1", "2")
 """Revisions of docker-ce and docker-ce-cli that are offered, so that one can be pinned and upgraded; the same files."""
 
 _SOURCE: Final = ("docker.io", "docker-cli", "containerd", "docker-buildx", "docker-compose", "tini")
+_UNITS_IN: Final = "usr/lib/systemd/system"
 _UNITS: Final = ("docker.service", "docker.socket")
 
 _NOTE: Final = "Lab package: Debian's build of the program under the name and in the places of Docker's own package."
@@ -99,11 +100,11 @@ def _engine(source: _Source, tree: Path, into: Path) -> None:
     place(debian / "usr/sbin/dockerd", tree, "usr/bin/dockerd", run=True)
     place(debian / "usr/sbin/docker-proxy", tree, "usr/bin/docker-proxy", run=True)
     place(source.trees["tini"] / "usr/bin/tini-static", tree, "usr/bin/docker-init", run=True)
-    units = "usr/lib/systemd/system"
-    service = (debian / units / "docker.service").read_text()
-    service = re.sub(r"EnvironmentFile=.*\n", "", service).replace(" $DOCKER_OPTS", "")
-    write(service.replace("/usr/sbin/dockerd", "/usr/bin/dockerd"), tree, f"{units}/docker.service")
-    place(debian / units / "docker.socket", tree, f"{units}/docker.socket")
+    for unit in _UNITS:
+        place(debian / _UNITS_IN / unit, tree, f"{_UNITS_IN}/{unit}")
+    service = tree / _UNITS_IN / "docker.service"
+    text = re.sub(r"EnvironmentFile=.*\n", "", service.read_text()).replace(" $DOCKER_OPTS", "")
+    service.write_text(text.replace("/usr/sbin/dockerd", "/usr/bin/dockerd"))
     fields = {
         "Package": "docker-ce",
         "Version": source.version("docker.io", epoch="5:"),
@@ -138,7 +139,7 @@ def _containerd(source: _Source, tree: Path, into: Path) -> None:
     for program in ("containerd", "containerd-shim-runc-v2", "ctr"):
         place(debian / "usr/bin" / program, tree, f"usr/bin/{program}", run=True)
     place(source.trees["runc"] / "usr/sbin/runc", tree, "usr/bin/runc", run=True)
-    unit = "usr/lib/systemd/system/containerd.service"
+    unit = f"{_UNITS_IN}/containerd.service"
     place(debian / unit, tree, unit)
     write(_CONTAINERD_CONFIG, tree, "etc/containerd/config.toml")
     libc = "2.38" if source.suite == "trixie" else "2.34"

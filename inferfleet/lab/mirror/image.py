@@ -5,8 +5,8 @@ Here the base is Debian forky's C library, whose loader the hooks of NVIDIA's to
 `docker exec -it NAME sh` is of use.
 
 On purpose it differs from the tarball of `ollama`: **the software GPU is not in it**, only what that needs. It comes
-with a card, by CDI, as a real card's libraries do: the double of the driver has the host's
-`/usr/share/vulkan/icd.d/nvidia_icd.json` and the library it names mounted. A container without a card has no Vulkan.
+with a card, by CDI, as a real card's libraries do: the toolkit mounts the `nvidia_icd.json` of the driver's double and
+the library that it names. A container without a card has no Vulkan.
 """
 
 import json
@@ -24,12 +24,12 @@ from inferfleet.lab.mirror.ollama import build_ollama, ollama_binary
 from inferfleet.lab.mirror.store import locked, make_once, replace_file
 from inferfleet.lab.mirror.tools import BUSYBOX, fetch_tools
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Raise it when the image's shape changes, so that kept images are made anew."""
 
 REPOSITORY: Final = "ollama/ollama"
-ICD: Final = "/usr/share/vulkan/icd.d/nvidia_icd.json"
-"""Where a card's Vulkan driver is named in a container that has one."""
+ICD: Final = "/etc/vulkan/icd.d/nvidia_icd.json:/usr/share/vulkan/icd.d/nvidia_icd.json"
+"""Where a card's Vulkan driver is named in a container that has one: by NVIDIA's toolkit 1.20, by older ones."""
 
 ENVIRONMENT: Final = {
     "PATH": "/usr/local/nvidia/bin:/usr/local/cuda/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -104,10 +104,10 @@ def build_image(version: str, cache: Path, say: Callable[[str], None]) -> LabIma
     archive = cache / "mirror" / "images" / f"ollama-{version}.tar"
     reference = f"{REPOSITORY}:{version}"
     with locked(record):
+        blobs = Blobs(images_root(cache))
         found = json.loads(record.read_text()) if record.exists() else {}
-        if found.get("made_of") != made_of or not archive.exists():
+        if found.get("made_of") != made_of or not (archive.exists() and blobs.path(found["digest"]).exists()):
             say(f"making the image {reference}")
-            blobs = Blobs(images_root(cache))
             layers = _layers(blobs, version, debs, tools / BUSYBOX, cache, say)
             manifest, config = _describe(blobs, version, layers)
             blobs.name(REPOSITORY, version, manifest["digest"], [config["digest"], *(x["digest"] for x in layers)])

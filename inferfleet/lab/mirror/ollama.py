@@ -6,19 +6,17 @@ sha256sum.txt, written by `find . -type f | xargs sha256sum`, so names begin wit
 """
 
 import hashlib
-import importlib.util
 import json
-import platform
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from inferfleet.errors import LabError
-from inferfleet.lab.mirror.debian import KEYRING
+from inferfleet.lab.mirror import machine
 from inferfleet.lab.mirror.forky import fetch_packages
-from inferfleet.lab.mirror.go import go_install, has_go
+from inferfleet.lab.mirror.go import go_install
+from inferfleet.lab.mirror.machine import COMPILES, FETCHES, check_machine
 from inferfleet.lab.mirror.pack import pack
 from inferfleet.lab.mirror.runtime import LAYOUT, llama_runtime
 from inferfleet.lab.mirror.store import fresh_part, locked, make_once, put_in_place
@@ -29,19 +27,12 @@ OLDEST: Final = (0, 30)
 """Older ones have no llama-server of their own beside them and do not install from the module proxy as they are."""
 
 MADE_OF: Final = ".made-of.json"
-_NEEDED = {"gcc": "gcc", "g++": "g++", "zstd": "zstd", "apt-get": "apt", "dpkg-deb": "dpkg"}
+_NEEDED: Final = {**COMPILES, "g++": "g++", "zstd": "zstd", **FETCHES}
 
 
 def missing_packages() -> list[str]:
     """Names of the apt packages that this machine lacks to build; empty when all is there."""
-    missing = [package for program, package in _NEEDED.items() if shutil.which(program) is None]
-    if not Path("/usr/include/stdio.h").exists():
-        missing.append("libc6-dev")
-    if not KEYRING.exists():
-        missing.append("debian-archive-keyring")
-    if not has_go() and importlib.util.find_spec("ensurepip") is None:
-        missing.append("python3-venv")
-    return missing
+    return machine.missing_packages(_NEEDED, go=True)
 
 
 def build_ollama(version: str, cache: Path, say: Callable[[str], None], refresh: bool = False) -> Path:
@@ -62,7 +53,7 @@ def build_ollama(version: str, cache: Path, say: Callable[[str], None], refresh:
     _check(version)
     target = cache / "mirror" / "ollama" / f"v{version}"
     if refresh or not _is_current(target):
-        _check_machine()
+        check_machine("Ollama", missing_packages())
         binary = ollama_binary(version, cache, say)
         runtime = llama_runtime(fetch_packages(cache, say, refresh), cache, say)
         _release(target, binary, runtime, say)
@@ -75,13 +66,6 @@ def _check(version: str) -> None:
         raise LabError(f"Ollama: not a version (got {version!r})", 'write it like "0.32.15"')
     if (int(found[1]), int(found[2])) < OLDEST:
         raise LabError(f"Ollama: cannot be built from the module proxy (got {version})", "take 0.30.0 or later")
-
-
-def _check_machine() -> None:
-    if platform.machine() != "x86_64":
-        raise LabError(f"Ollama: is built for amd64 only (got a {platform.machine()} machine)", "use an amd64 machine")
-    if missing := missing_packages():
-        raise LabError(f"Ollama: packages are missing (got none of {', '.join(missing)})", "apt-get install them")
 
 
 def ollama_binary(version: str, cache: Path, say: Callable[[str], None]) -> Path:

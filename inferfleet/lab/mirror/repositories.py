@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from inferfleet.lab.mirror.apt_repository import Vendor, flat_repository, suite_repository
+from inferfleet.lab.mirror import machine
+from inferfleet.lab.mirror.apt_repository import PROGRAMS, Vendor, flat_repository, suite_repository
 from inferfleet.lab.mirror.docker_ce import RELEASES, docker_debs
+from inferfleet.lab.mirror.machine import COMPILES, FETCHES, check_machine
 from inferfleet.lab.mirror.signing import SigningKey, signing_key
 from inferfleet.lab.mirror.store import replace_file
 from inferfleet.lab.mirror.toolkit import TOOLKIT, kept_versions, toolkit_debs
@@ -44,6 +46,11 @@ class Repositories:
         return self.key.fingerprint
 
 
+def missing_packages() -> list[str]:
+    """Names of the apt packages that this machine lacks to make them; empty when all is there."""
+    return machine.missing_packages({**PROGRAMS, **FETCHES, **COMPILES}, go=True)
+
+
 def prepare_repositories(
     root: Path,
     cache: Path,
@@ -63,6 +70,7 @@ def prepare_repositories(
     Raises:
         LabError: something cannot be built or fetched here.
     """
+    check_machine("apt repositories", missing_packages())
     key = signing_key(cache, say)
     if suites:
         prepare_docker(root, cache, say, key, suites)

@@ -1,7 +1,7 @@
 """Keys that sign the lab's apt repositories: made once in the cache, of no worth anywhere else."""
 
+import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,6 +9,8 @@ from typing import Final
 from inferfleet.errors import LabError
 from inferfleet.lab.mirror.command import build_run
 from inferfleet.lab.mirror.store import locked, make_once
+from inferfleet.lab.state import Process
+from inferfleet.lab.system import run
 
 LAB: Final = "lab"
 """Name of the key that signs what the mirror serves."""
@@ -97,8 +99,16 @@ def _gpg(home: Path, words: list[str | Path]) -> str:
     """
     agent: list[str | Path] = ["gpg-agent", "--homedir", home, "--quiet", "--daemon"]
     gpg: list[str | Path] = ["gpg", "--homedir", home, "--quiet", "--batch", "--yes", "--pinentry-mode", "loopback"]
+    _end_agent(home)
     try:
         return build_run("apt repository's key", [*agent, *gpg, *words], hint="see whether gnupg is installed")
     finally:
-        with suppress(LabError):
-            build_run("gpg-agent", ["gpgconf", "--homedir", home, "--kill", "gpg-agent"])
+        _end_agent(home)
+
+
+def _end_agent(home: Path) -> None:
+    """No agent serves this directory any more; one that is just ending would break the next one's connections."""
+    ask = ["gpg-connect-agent", "--homedir", str(home), "--no-autostart", "GETINFO pid", "/bye"]
+    found = re.search(r"^D (\d+)$", run(ask, check=False).stdout, re.MULTILINE)
+    if found and (agent := Process.find(int(found[1]))):
+        agent.kill()

@@ -1,0 +1,256 @@
+"""One container for each card, from a bare host: what the issue's own case promises, on real Docker and systemd."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from inferfleet.lab import LabHost
+from tests.lab.api import call
+from tests.lab.project import Project
+from tests.lab.trees import digest
+
+pytestmark = pytest.mark.lab
+
+NAMES = [f"ollama-gpu{card}" for card in range(4)]
+ANSWER = "I am a small model that tests the fleet."
+UNIT = "/etc/systemd/system/ollama-gpu1.service"
+ENVIRONMENT = "/etc/inferfleet/containers/ollama-gpu1.env"
+ONLY_ROOT = "stat -c '%a %U' /etc/inferfleet/containers/*"
+CANARY = "canary-3f7b1c"
+
+
+def containers(host: LabHost) -> dict[str, str]:
+    """Name -> ID of the containers that run."""
+    listed = host.run("docker ps --no-trunc --format '{{.Names}} {{.ID}}'").stdout.split("\n")
+    return dict(line.split(" ") for line in listed if line)
+
+
+def wrong(fleet: Project) -> dict[str, str]:
+    return {check: why for check, why in fleet.verify().items() if why}
+
+
+@pytest.fixture(scope="module")
+def fleet(cards: Project) -> Project:
+    """As declared, from bare."""
+    run = cards.apply()
+    assert run.rc == 0, run.text
+    return cards
+
+
+@pytest.fixture
+def spoiled(fleet: Project) -> Iterator[Project]:
+    """The declared fleet for a test that declares another; put right afterwards."""
+    hosts, data = deepcopy(fleet.hosts), deepcopy(fleet.data)
+    yield fleet
+    fleet.hosts, fleet.data = hosts, data
+    run = fleet.apply()
+    assert run.rc == 0, run.text
+
+
+def test_every_check_holds_and_a_second_run_changes_nothing(fleet: Project) -> None:
+    checks = fleet.verify()
+    assert [f"gpu1: {name} sees card {card} and no other" in checks for card, name in enumerate(NAMES)] == [True] * 4
+    assert {check: why for check, why in checks.items() if why} == {}
+    before = digest(fleet.host("gpu1"))
+    again = fleet.apply()
+    assert again.rc == 0 and again.changes == {}, again.text
+    assert fleet.dry().changes == {}
+    assert digest(fleet.host("gpu1")) == before
+
+
+def test_as_people_use_it(fleet: Project) -> None:
+    """`docker exec`, `docker logs`, `systemctl` and `journalctl` know the instance by one name."""
+    host = fleet.host("gpu1")
+    assert ANSWER in host.run("docker exec ollama-gpu2 ollama run tiny 'What are you?'").stdout
+    assert "GET" in host.run("docker logs ollama-gpu2 2>&1 | tail -n 50").stdout
+    assert "GET" in host.run("journalctl -u ollama-gpu2 -o cat -n 50").stdout
+    assert host.run("systemctl is-active ollama-gpu2").stdout == "active\n"
+    assert set(host.run(ONLY_ROOT).stdout.splitlines()) == {"600 root"}
+    assert host.run("docker exec ollama-gpu2 nvidia-smi -L").stdout.count("GPU-") == 1
+
+
+def test_daemon_reload_takes_no_card_away(fleet: Project) -> None:
+    """The known way to lose GPUs (NVIDIA/nvidia-container-toolkit#48)."""
+    fleet.host("gpu1").run("systemctl daemon-reload")
+    assert wrong(fleet) == {}
+
+
+def test_restart_of_one_leaves_the_others_alone(fleet: Project) -> None:
+    """A client for each instance counts what fails while one of four starts again."""
+    host, over = fleet.host("gpu1"), threading.Event()
+    failures: dict[int, int] = {}
+    answers: dict[int, int] = {}
+    body = {"model": "tiny", "prompt": "ping", "stream": False}
+
+    def client(port: int) -> None:
+        while not over.is_set():
+            done = host.run(call("generate", body, port=port), check=False)
+            good = done.returncode == 0 and json.loads(done.stdout)["done"]
+            (answers if good else failures)[port] = (answers if good else failures).get(port, 0) + 1
+
+    clients = [threading.Thread(target=client, args=(port,)) for port in range(11434, 11438)]
+    for each in clients:
+        each.start()
+    time.sleep(1)
+    host.run("systemctl restart ollama-gpu1")
+    time.sleep(2)
+    over.set()
+    for each in clients:
+        each.join()
+    assert set(failures) <= {11435}
+    assert all(answers.get(port, 0) > 2 for port in (11434, 11436, 11437))
+
+
+def test_one_setting_of_one_instance_recreates_just_that(spoiled: Project) -> None:
+    before = containers(spoiled.host("gpu1"))
+    entries: list[dict[str, Any]] = [{"engine": "ollama", "gpus": [card]} for card in range(4)]
+    entries[2]["port"] = 11500
+    spoiled.hosts["gpu1"]["instances"] = entries
+    dry = spoiled.dry()
+    assert "will restart ollama-gpu2: " in dry.text and "will restart ollama-gpu1" not in dry.text
+    run = spoiled.apply()
+    assert run.rc == 0, run.text
+    after = containers(spoiled.host("gpu1"))
+    assert [name for name in NAMES if before[name] != after[name]] == ["ollama-gpu2"]
+    assert wrong(spoiled) == {}
+
+
+def test_a_secret_stays_where_it_belongs(spoiled: Project) -> None:
+    spoiled.data["engines"]["ollama"]["environment"]["SITE_KEY"] = CANARY
+    dry = spoiled.dry()
+    assert "SITE_KEY" in dry.text and CANARY not in dry.text
+    run = spoiled.apply()
+    assert run.rc == 0 and CANARY not in run.text
+    host = spoiled.host("gpu1")
+    assert CANARY in host.run(f"cat {ENVIRONMENT}").stdout
+    assert CANARY not in host.run("cat /proc/[0-9]*/cmdline | tr '\\0' ' '; systemctl cat 'ollama-*'").stdout
+
+
+# What is done to the host -> the words in which the dry run says it.
+DRIFT = {
+    "unit edited": (f"sed -i s/max-file=3/max-file=9/ {UNIT}", "ollama-gpu1.service: differs from what is declared"),
+    "unit removed": (f"rm {UNIT}; systemctl daemon-reload", "ollama-gpu1.service: is missing"),
+    "environment edited": (
+        f"sed -i s/NUM_PARALLEL=4/NUM_PARALLEL=1/ {ENVIRONMENT}", "ollama-gpu1.env: differs from what is declared",
+    ),
+    "environment edited and restarted": (
+        f"sed -i s/NUM_PARALLEL=4/NUM_PARALLEL=1/ {ENVIRONMENT}; systemctl restart ollama-gpu1",
+        "ollama-gpu1.env: differs from what is declared",
+    ),
+    "environment opened to all": (f"chmod 644 {ENVIRONMENT}", "ollama-gpu1.env: differs from what is declared"),
+    "stopped": ("systemctl stop ollama-gpu1", "start ollama-gpu1: is inactive"),
+    "disabled": ("systemctl disable ollama-gpu1", "enable ollama-gpu1: does not start at boot"),
+    "masked": (
+        f"systemctl stop ollama-gpu1; rm {UNIT}; systemctl mask ollama-gpu1", "repair ollama-gpu1: is masked",
+    ),
+    "another container under its name": (
+        "systemctl stop ollama-gpu1; docker run -d --name ollama-gpu1 --label inferfleet.instance=ollama-gpu1"
+        " $(docker image ls -q | head -1)",
+        "start ollama-gpu1: is inactive",
+    ),
+    "a container of ours beyond these": (
+        "mkdir -p /etc/inferfleet/containers; touch /etc/inferfleet/containers/ollama-gpu9.env",
+        "remove container ollama-gpu9: is no longer declared",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DRIFT)
+def test_drift_is_seen_and_healed(fleet: Project, kind: str) -> None:
+    host, (spoil, says) = fleet.host("gpu1"), DRIFT[kind]
+    before = containers(host)
+    host.run(spoil)
+    assert says in fleet.dry().text
+    run = fleet.apply()
+    assert run.rc == 0, run.text
+    assert fleet.apply().changes == {}
+    after = containers(host)
+    assert {name: after.get(name) for name in NAMES if name != "ollama-gpu1"} == {
+        name: before[name] for name in NAMES if name != "ollama-gpu1"
+    }
+    assert after.keys() == set(NAMES)
+    assert wrong(fleet) == {}
+
+
+def test_without_its_card_verify_is_red(fleet: Project) -> None:
+    """The same container, started without `--device`: it answers with 200 from the CPU (ollama#15918)."""
+    host = fleet.host("gpu1")
+    host.run(f"sed -i '/--device/d' {UNIT}; systemctl daemon-reload; systemctl restart ollama-gpu1")
+    for _ in range(100):
+        if host.run(call("version", method="GET", port=11435), check=False).returncode == 0:
+            break
+        time.sleep(0.1)
+    found = wrong(fleet)
+    assert "it was given no card" in found["gpu1: ollama-gpu1 was started as declared"]
+    assert "it was given no card" in found["gpu1: ollama-gpu1 sees card 1 and no other"]
+    assert "it runs on the CPU" in found["gpu1: ollama-gpu1 answers as tiny from the GPU"]
+    assert "NVML shows no process" in found["gpu1: ollama-gpu1 computes on card 1 and no other, by NVML"]
+    assert not [check for check in found if "ollama-gpu1" not in check]
+    assert fleet.apply().rc == 0
+    assert wrong(fleet) == {}
+
+
+STRANGERS = {
+    "container": (
+        "systemctl stop ollama-gpu1; docker run -d --name ollama-gpu1 $(docker image ls -q | head -1)",
+        "docker inspect -f '{{.Id}} {{.State.Running}}' ollama-gpu1",
+        "a container called ollama-gpu1 is another program's",
+        "docker rm -f ollama-gpu1",
+    ),
+    "port": (
+        "systemctl stop ollama-gpu1; systemd-run -q --unit stranger python3 -m http.server --bind 127.0.0.1 11435;"
+        " sleep 1",
+        "systemctl show -p MainPID stranger",
+        "port 11435 of ollama-gpu1 is taken by python3 (pid ",
+        "systemctl stop stranger",
+    ),
+    "container's port": (
+        "systemctl stop ollama-gpu1; docker run -d --name web -p 127.0.0.1:11435:11434 $(docker image ls -q | head -1)",
+        "docker inspect -f '{{.Id}} {{.State.Running}}' web",
+        "port 11435 of ollama-gpu1 is taken by the container web",
+        "docker rm -f web",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_nothing_of_a_strangers_is_touched(fleet: Project, kind: str) -> None:
+    host, (arrives, looks, says, leaves) = fleet.host("gpu1"), STRANGERS[kind]
+    host.run(arrives)
+    try:
+        before = host.run(looks).stdout
+        run = fleet.apply()
+        assert run.rc == 1 and says in run.text
+        assert host.run(looks).stdout == before
+    finally:
+        host.run(leaves)
+    run = fleet.apply()
+    assert run.rc == 0, run.text
+
+
+def test_after_a_reboot_all_is_as_before(fleet: Project) -> None:
+    host = fleet.host("gpu1")
+    host.reboot()
+    for name in NAMES:
+        for _ in range(300):
+            if host.run(f"systemctl is-active {name}", check=False).stdout == "active\n":
+                break
+            time.sleep(0.1)
+    run = fleet.apply()
+    assert set(run.changes) <= {"Models | Store and memory"}, run.text
+    assert wrong(fleet) == {}
+
+
+def test_a_container_that_is_declared_no_longer_goes(spoiled: Project) -> None:
+    spoiled.hosts["gpu1"]["instances"] = [{"engine": "ollama", "gpus": [0]}]
+    dry = spoiled.dry()
+    assert dry.text.count("will remove container ") == 3
+    run = spoiled.apply()
+    assert run.rc == 0, run.text
+    assert set(containers(spoiled.host("gpu1"))) == {"ollama-gpu0"}
+    assert wrong(spoiled) == {}
