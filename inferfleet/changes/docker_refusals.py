@@ -60,6 +60,8 @@ def _daemon(declared: DockerHost, state: dict[str, Any]) -> list[str]:
     found = parse(state["daemon"]["text"])
     if isinstance(found, str):
         return [f"{DAEMON_JSON} {found}; it was left as it is: mend it"]
+    if declared.settings.live_restore and state["docker"].get("swarm"):
+        return ["the host is in a Docker swarm, which excludes live-restore; set docker.live_restore = False"]
     flags = (state["process"] or {}).get("flags", [])
     if both := [flag for flag in flags if FLAGS.get(flag) in declared.daemon]:
         names = " and ".join(f"--{flag}" for flag in both)

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -81,9 +82,9 @@ def noted(record: dict[str, Any]) -> Any:
 def daemon_id() -> str:
     """What tells the running daemon from any other."""
     pid = output("systemctl", "show", "-P", "MainPID", "docker.service").strip()
-    stat = (text_of(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+    fields = (text_of(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
     boot = (text_of("/proc/sys/kernel/random/boot_id") or "").strip()
-    return f"{boot} {stat[19]}" if len(stat) > 19 else ""
+    return f"{boot} {fields[19]}" if len(fields) > 19 else ""
 
 
 def answers(seconds: float = READY_S) -> dict[str, Any] | None:
@@ -149,7 +150,8 @@ def daemon(work: dict[str, Any]) -> None:
         validate(new or "{}")
     if file["text"] is not None:
         write_record(record, "meanwhile", noted(record))
-        write_file(path, new or "")
+        # It may hold secrets of others: as closed as it was.
+        write_file(path, new or "", stat.S_IMODE(os.stat(path).st_mode) if old is not None else 0o644)
     systemctl("unmask", "--quiet", "docker.service", "docker.socket")
     systemctl("enable", "--quiet", "docker.service")
     if work["action"] == "reload" and (wrong := reload(record["expected"])):
@@ -166,7 +168,7 @@ def give_up(path: str, old: str | None, changed: bool) -> NoReturn:
         if old is None:
             os.remove(path)
         else:
-            write_file(path, old)
+            write_file(path, old, stat.S_IMODE(os.stat(path).st_mode))
         back = ", and runs again with the old daemon.json" if restart({}) else ", with the old daemon.json neither"
     fail(f"Docker does not start{back}: {said}")
 

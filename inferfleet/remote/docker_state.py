@@ -88,6 +88,7 @@ def docker_answers(ask: dict[str, Any]) -> dict[str, Any]:
         "version": version.get("Version", ""),
         "root": info.get("DockerRootDir"),
         "in_force": in_force(info),
+        "swarm": (info.get("Swarm") or {}).get("LocalNodeState", "inactive") != "inactive",
         "running": len(running),
         "ours": sum(1 for container in running if ask["label"] in (container.get("Labels") or {})),
         "network": network

@@ -63,6 +63,7 @@ def state_of(host: DockerHost, theirs: dict[str, Any] | None = None) -> dict[str
                 "default-address-pools": daemon.get("default-address-pools", []),
                 "features.cdi": "features.cdi" in daemon,
             },
+            "swarm": False,
             "running": 0,
             "ours": 0,
             "network": {"labels": {LABEL: ""}, "driver": "bridge", "options": NETWORK_BODY["Options"], "containers": 0},

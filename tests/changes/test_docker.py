@@ -122,6 +122,7 @@ REFUSED = [
     (CE, [("daemon.text", "[]")], f"{DAEMON_JSON} is not a JSON object; it was left as it is"),
     (CE, [("daemon.text", '{"features": []}')], "has `features` that is not an object"),
     (CE, [("process.flags", ["log-driver", "debug"])], "dockerd is started with --log-driver, which is declared too"),
+    (CE, [("docker.swarm", True)], "the host is in a Docker swarm, which excludes live-restore"),
     (CE, [("docker.network.labels", {})], "Docker's network inferfleet is somebody else's"),
     (CE, [("host.distribution", "fedora")], "Docker's repository has nothing for fedora"),
     (IO, [("host.suite", "bookworm")], "docker.io of bookworm knows no CDI"),

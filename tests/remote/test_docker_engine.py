@@ -79,7 +79,9 @@ def fails(host: Host, **changed: Any) -> str:
 
 
 def test_written_and_restarted(host: Host) -> None:
+    host.json.chmod(0o600)
     docker_engine.main(host.work())
+    assert host.json.stat().st_mode & 0o777 == 0o600
     assert host.json.read_text() == NEW
     assert [line for line in host.told if line.startswith("systemctl restart")] == ["systemctl restart docker"]
     assert host.told[0].startswith("dockerd --validate --config-file")

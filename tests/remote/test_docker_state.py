@@ -81,6 +81,7 @@ def test_answers(docker: DockerDouble) -> None:
     }
     found = docker_state.docker_answers(ASK)
     assert (found["version"], found["root"], found["running"], found["ours"]) == ("28.1.1", "/srv/docker", 2, 1)
+    assert found["swarm"] is False
     assert found["network"] == {"labels": {}, "driver": "bridge", "options": {"x": "y"}, "containers": 1}
     assert {path.split()[0] for path in docker.paths()} == {"GET"}
 
