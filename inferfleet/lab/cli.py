@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from inferfleet.lab import network, ssh, state
+from inferfleet.lab.gpu.switches import SWITCHES
 from inferfleet.lab.host import LabHost
 from inferfleet.lab.inventory import current, current_name
 from inferfleet.lab.lab import Lab
@@ -156,6 +157,23 @@ def add(name: str | None, host: str) -> None:
     found = current(name)
     made = found.add(host_spec(host))
     click.echo(f"{made.address}  {made.name}  {made.spec.suite}")
+
+
+@lab.command()
+@_in_lab
+@click.argument("host")
+@click.argument("switch", required=False, type=click.Choice(list(SWITCHES)))
+@click.argument("card", required=False, default=0)
+@click.option("--off", is_flag=True, help="Undo it.")
+def gpu(name: str | None, host: str, switch: str | None, card: int, off: bool) -> None:
+    """Show the cards of a host, or let something go wrong with CARD, counted as delivered."""
+    found = _host(name, host)
+    if switch:
+        found.gpus.switch(switch, card, on=not off)
+        click.echo(f"{host}: {switch} {'undone' if off else 'on'}: {SWITCHES[switch].words}")
+        return
+    for each in found.gpus:
+        click.echo(f"{each.index}  {each.uuid}  {each.pci}  {each.memory_mib} MiB  {each.name}")
 
 
 lab.add_command(mirror_command)

@@ -65,11 +65,6 @@ class LabHost:
         return Gpus(self)
 
     @property
-    def gpu_names(self) -> tuple[str, ...]:
-        """Its cards as declared."""
-        return self.spec.gpus
-
-    @property
     def powered(self) -> bool:
         """It is switched on."""
         return bool(self._cgroup.pids())

@@ -245,10 +245,10 @@ def attach(name: str) -> Lab:
 
 
 def _check_specs(specs: Sequence[HostSpec]) -> None:
-    for place, spec in enumerate(specs):
+    for number, spec in enumerate(specs):
         if not HOST_NAME.fullmatch(spec.name):
             raise LabError(f"host: not a name (got {spec.name!r})", "use up to 12 lower case letters, digits, hyphens")
-        if spec.name in (other.name for other in specs[:place]):
+        if spec.name in (other.name for other in specs[:number]):
             raise LabError(f"host {spec.name}: there twice", "give every host a name of its own")
         if len(spec.gpus) > MOST_CARDS:
             raise LabError(f"host {spec.name}: too many cards (got {len(spec.gpus)})", f"at most {MOST_CARDS}")

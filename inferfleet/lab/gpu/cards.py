@@ -1,6 +1,7 @@
 """`host.gpus`: the cards of a lab host, and what can go wrong with them."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,12 @@ from typing import Protocol
 from inferfleet.errors import LabError
 from inferfleet.lab.gpu.double import gpuconf
 from inferfleet.lab.gpu.double.gpuconf import Conf
+from inferfleet.lab.gpu.driver import driver_tree
+from inferfleet.lab.gpu.place import delivered
+from inferfleet.lab.gpu.switches import SWITCHES
+from inferfleet.lab.paths import cache_dir
+from inferfleet.lab.say import quiet
+from inferfleet.lab.state import HostSpec
 
 
 @dataclass(frozen=True)
@@ -36,16 +43,19 @@ class Card:
 
 
 class Host(Protocol):
-    """What is needed of a lab host: its name and declaration, a command in it, a program on its disk."""
+    """What is needed of a lab host."""
 
     name: str
+    spec: HostSpec
 
-    @property
-    def gpu_names(self) -> tuple[str, ...]: ...
+    def run(self, command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command on it."""
 
-    def on_disk(self, argv: Sequence[str | Path], stdin: str = "") -> str: ...
+    def on_disk(self, argv: Sequence[str | Path], stdin: str = "") -> str:
+        """Run a program of this machine that sees its disk."""
 
-    def path(self, inside: str) -> Path: ...
+    def path(self, inside: str) -> Path:
+        """Where a file of it is for `on_disk`."""
 
 
 class Gpus(Sequence[Card]):
@@ -57,9 +67,15 @@ class Gpus(Sequence[Card]):
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        self.name = host.name
+
+    @property
+    def gpu_names(self) -> tuple[str, ...]:
+        """The cards as declared."""
+        return self.host.spec.gpus
 
     def __len__(self) -> int:
-        return len(self.host.gpu_names)
+        return len(self.gpu_names)
 
     def __getitem__(self, index: int) -> Card:  # type: ignore[override]
         return self._cards()[index]
@@ -73,18 +89,48 @@ class Gpus(Sequence[Card]):
         Raises:
             LabError: the host has no cards.
         """
-        if not self.host.gpu_names:
+        if not self.gpu_names:
             raise LabError(f"{self.host.name}: has no cards", "declare them: HostSpec(name, gpus=(...))")
         return Conf.parse(self.host.on_disk(["cat", self.host.path(gpuconf.PATH)]))
 
     def change(self, host: dict[str, str] | None = None, cards: dict[int, dict[str, str]] | None = None) -> None:
-        """Keys of the conf file have these values, of the host and of cards by slot; seen at once, in containers too."""
+        """Keys of the conf file have these values: the host's, and those of cards by slot; seen at once by all."""
         edits = {"host": host or {}, "cards": {str(slot): keys for slot, keys in (cards or {}).items()}}
-        program = [sys.executable, "-I", "-S", gpuconf.__file__, self.host.path(gpuconf.PATH)]
+        program: list[str | Path] = [sys.executable, "-I", "-S", gpuconf.__file__, self.host.path(gpuconf.PATH)]
         self.host.on_disk(program, json.dumps(edits))
 
+    def switch(self, name: str, card: int = 0, on: bool = True) -> None:
+        """Something goes wrong, or is as before.
+
+        Args:
+            name: one of `switches.SWITCHES`.
+            card: its index as delivered, where one card is meant.
+            on: it goes wrong; else it is undone.
+
+        Raises:
+            LabError: no such switch or card, or the host is off.
+        """
+        if name not in SWITCHES:
+            raise LabError(f"{self.name}: no such switch (got {name!r})", f"use one of {', '.join(SWITCHES)}")
+        if not 0 <= card < len(self.gpu_names):
+            raise LabError(f"{self.name}: no such card (got {card})", f"it was delivered with {len(self.gpu_names)}")
+        what = SWITCHES[name]
+        (what.on if on else what.off)(self, card)
+
+    def run(self, command: str) -> str:
+        """What a command on the host says."""
+        return self.host.run(command).stdout
+
+    def install(self, version: str) -> None:
+        """A driver's files are on the disk in place of those there; what is loaded stays as it is."""
+        tree = driver_tree(cache_dir(), quiet, version, delivered(self.host.spec)[1])
+        root = self.host.path("/")
+        script = 'rm -f "$1"/usr/lib/x86_64-linux-gnu/lib*nvidia*.so* "$1"/usr/lib/x86_64-linux-gnu/libcuda.so*'
+        self.host.on_disk(["sh", "-c", f'{script}; cp --archive --force "$2"/. "$1"', "install", root, tree])
+        self.run("ldconfig; depmod 2>/dev/null; systemctl daemon-reload")
+
     def _cards(self) -> list[Card]:
-        if not self.host.gpu_names:
+        if not self.gpu_names:
             return []
         return [_card(index, keys) for index, keys in enumerate(self.conf().cards)]
 

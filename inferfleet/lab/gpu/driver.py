@@ -1,7 +1,7 @@
 """The driver double as a tree of files, as the real driver's installer leaves them; compiled once and kept.
 
-In the place of NVIDIA's Vulkan driver stands Mesa's software GPU (lavapipe), so that what computes with Vulkan computes,
-and a container without the card has none. The module is open or proprietary, as on a real host.
+In the place of NVIDIA's Vulkan driver stands Mesa's software GPU (lavapipe), so that what computes with Vulkan does
+compute, and a container without the card has none. The module is open or proprietary, as on a real host.
 """
 
 import hashlib
@@ -38,6 +38,10 @@ _EMPTY: Final = {
 _LICENSES: Final = {True: "Dual MIT/GPL", False: "NVIDIA"}  # as modinfo shows it: open or not
 ENABLED: Final = {"gpu-double.service": "sysinit.target", "nvidia-persistenced.service": "multi-user.target"}
 FABRIC: Final = {"nvidia-fabricmanager.service": "multi-user.target"}
+_DAEMONS: Final = {
+    "nvidia-persistenced.service": "nvidia-persistenced",
+    "nvidia-fabricmanager.service": "nv-fabricmanager",
+}
 
 
 def programs(cache: Path) -> Path:
@@ -79,9 +83,7 @@ def driver_tree(cache: Path, say: Callable[[str], None], version: str = DRIVER, 
     compiled = programs(cache)
     software = llama_runtime(fetch_packages(cache, say), cache, say) / "rt"
     digest = hashlib.sha256(f"{compiled.name} {software.parent.name} {os.uname().release}".encode())
-    for path in sorted(
-        path for path in SOURCES.rglob("*") if path.is_file() and path.suffix not in (".c", ".h", ".pyc")
-    ):
+    for path in sorted(path for path in SOURCES.iterdir() if path.is_file() and path.suffix not in (".c", ".h")):
         digest.update(path.read_bytes())
     flavour = "open" if is_open else "proprietary"
     target = cache / "gpu-double" / f"driver-{version}-{flavour}-{digest.hexdigest()[:16]}"
@@ -91,14 +93,11 @@ def driver_tree(cache: Path, say: Callable[[str], None], version: str = DRIVER, 
 def _make(part: Path, compiled: Path, software: Path, version: str, is_open: bool) -> None:
     libraries(part, compiled, version)
     vulkan(part, software, version)
-    _copy(compiled / "nvidia-smi", part / "usr/bin/nvidia-smi", 0o755)
-    kernel(part, version, is_open)
-    for program in ("driver.py", "gpuconf.py"):
-        _copy(SOURCES / program, part / "usr/lib/gpu-double" / program, 0o755)
-    for program in ("nvidia-persistenced", "nv-fabricmanager"):
-        _write(part / "usr/bin" / program, (SOURCES / program).read_text().replace("@VERSION@", version), 0o755)
+    copy(compiled / "nvidia-smi", part / "usr/bin/nvidia-smi", 0o755)
+    modules(part / "usr/lib/modules" / os.uname().release / "updates/dkms", version, is_open)
+    kernel_side(part)
     for unit in (*ENABLED, *FABRIC):
-        _copy(SOURCES / unit, part / "usr/lib/systemd/system" / unit, 0o644)
+        daemon(part, unit, version)
     for unit, target in ENABLED.items():
         enable(part, unit, target)
 
@@ -107,49 +106,65 @@ def libraries(part: Path, compiled: Path, version: str) -> None:
     """The libraries of this version and the links to them."""
     named = {"libnvidia-ml": "libnvidia-ml.so", "libcuda": "libcuda.so", **dict.fromkeys(_EMPTY, "empty.so")}
     for name, source in named.items():
-        _copy(compiled / source, part / _LIB / f"{name}.so.{version}", 0o644)
+        copy(compiled / source, part / _LIB / f"{name}.so.{version}", 0o644)
         if suffix := _EMPTY.get(name, "1"):
-            _link(part / _LIB / f"{name}.so.{suffix}", f"{name}.so.{version}")
-    _link(part / _LIB / "libcuda.so", "libcuda.so.1")
+            link(part / _LIB / f"{name}.so.{suffix}", f"{name}.so.{version}")
+    link(part / _LIB / "libcuda.so", "libcuda.so.1")
 
 
 def vulkan(part: Path, software: Path, version: str) -> None:
     """The software GPU under the name of NVIDIA's Vulkan driver, and the file that leads the Vulkan loader to it."""
     library = f"libGLX_nvidia.so.{version}"
-    _copy(software / "lib" / "libvulkan_lvp.so", part / _LIB / library, 0o644)
-    _link(part / _LIB / "libGLX_nvidia.so.0", library)
+    copy(software / "lib" / "libvulkan_lvp.so", part / _LIB / library, 0o644)
+    link(part / _LIB / "libGLX_nvidia.so.0", library)
     icd = json.loads((software / "lvp_icd.json").read_text())
     icd["ICD"]["library_path"] = f"/{_LIB}/{library}"
-    _write(part / "usr/share/vulkan/icd.d/nvidia_icd.json", json.dumps(icd, indent=1) + "\n")
+    write(part / "usr/share/vulkan/icd.d/nvidia_icd.json", json.dumps(icd, indent=1) + "\n")
 
 
-def kernel(part: Path, version: str, is_open: bool) -> None:
-    """The modules, for this machine's kernel, and nouveau off."""
-    place = part / "usr/lib/modules" / os.uname().release / "updates/dkms"
+def modules(place: Path, version: str, is_open: bool) -> None:
+    """The modules of this version and flavour are in a new directory."""
     place.mkdir(parents=True)
     macros = [f'-DDRIVER_VERSION="{version}"', f'-DMODULE_LICENSE="{_LICENSES[is_open]}"']
     for name in ("nvidia", "nvidia-uvm", "nvidia-modeset"):
         build_run("GPU doubles", ["gcc", "-c", *macros, "-o", place / f"{name}.ko", SOURCES / "module.c"])
-    _write(part / "etc/modprobe.d/nvidia-blacklists-nouveau.conf", "blacklist nouveau\noptions nouveau modeset=0\n")
+
+
+def kernel_side(part: Path) -> None:
+    """What stands for loading a module: the programs for it, and modprobe's settings."""
+    for program in ("driver.py", "gpuconf.py", "kmsg.py"):
+        copy(SOURCES / program, part / "usr/lib/gpu-double" / program, 0o755)
+    copy(SOURCES / "modprobe.conf", part / "usr/lib/modprobe.d/gpu-double.conf", 0o644)
+    write(part / "usr/lib/modprobe.d/nvidia-blacklists-nouveau.conf", "blacklist nouveau\noptions nouveau modeset=0\n")
+
+
+def daemon(part: Path, unit: str, version: str) -> None:
+    """A unit and the program that it starts, if it is one of ours that has a version."""
+    copy(SOURCES / unit, part / "usr/lib/systemd/system" / unit, 0o644)
+    if program := _DAEMONS.get(unit):
+        write(part / "usr/bin" / program, (SOURCES / program).read_text().replace("@VERSION@", version), 0o755)
 
 
 def enable(part: Path, unit: str, target: str) -> None:
     """The unit is started with the target."""
-    _link(part / "etc/systemd/system" / f"{target}.wants" / unit, f"/usr/lib/systemd/system/{unit}")
+    link(part / "etc/systemd/system" / f"{target}.wants" / unit, f"/usr/lib/systemd/system/{unit}")
 
 
-def _copy(source: Path, target: Path, mode: int) -> None:
+def copy(source: Path, target: Path, mode: int) -> None:
+    """A file has a copy there, with this mode."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     target.chmod(mode)
 
 
-def _write(target: Path, text: str, mode: int = 0o644) -> None:
+def write(target: Path, text: str, mode: int = 0o644) -> None:
+    """A file has this text."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text)
     target.chmod(mode)
 
 
-def _link(path: Path, target: str) -> None:
+def link(path: Path, target: str) -> None:
+    """A link leads to the target."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(target)

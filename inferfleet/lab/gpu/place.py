@@ -11,7 +11,11 @@ from inferfleet.lab.state import HostSpec
 from inferfleet.lab.system import run
 
 CONF: Final = "etc/gpu-double.conf"
-_HARDWARE: Final = "gpu-double-hardware.service"
+_UNITS: Final = ("gpu-double-hardware.service", "gpu-double-kmsg.service")
+_JOURNAL: Final = {
+    "journald-kmsg.conf": "etc/systemd/system/systemd-journald.service.d/gpu-double.conf",
+    "read-kmsg.conf": "etc/systemd/journald.conf.d/gpu-double.conf",
+}
 
 
 def place(seed: Path, spec: HostSpec, cache: Path, say: Callable[[str], None]) -> None:
@@ -31,16 +35,13 @@ def place(seed: Path, spec: HostSpec, cache: Path, say: Callable[[str], None]) -
     conf = declared(spec.name, spec.gpus)
     (seed / CONF).write_text(conf.text())
     (seed / CONF).chmod(0o644)
-    programs = seed / "usr/lib/gpu-double"
-    _directory(programs, seed)
-    for program in ("hardware.py", "gpuconf.py"):
-        shutil.copyfile(SOURCES / program, programs / program)
-        (programs / program).chmod(0o755)
-    units = seed / "usr/lib/systemd/system"
-    _directory(units, seed)
-    shutil.copyfile(SOURCES / _HARDWARE, units / _HARDWARE)
-    (units / _HARDWARE).chmod(0o644)
-    enable(seed, _HARDWARE, "sysinit.target")
+    for program in ("hardware.py", "gpuconf.py", "kmsg.py"):
+        _copy(program, seed, f"usr/lib/gpu-double/{program}", 0o755)
+    for unit in _UNITS:
+        _copy(unit, seed, f"usr/lib/systemd/system/{unit}", 0o644)
+        enable(seed, unit, "sysinit.target")
+    for source, target in _JOURNAL.items():
+        _copy(source, seed, target, 0o644)
     if not spec.driver:
         return
     # Linked, not copied: the seed is copied at each boot of a bare host, the tree never changes.
@@ -56,8 +57,11 @@ def delivered(spec: HostSpec) -> tuple[str, bool]:
     return DRIVER, min(archs) >= 6 or max(archs) >= 10
 
 
-def _directory(path: Path, top: Path) -> None:
-    path.mkdir(parents=True, exist_ok=True)
-    while path != top:
-        path.chmod(0o755)
-        path = path.parent
+def _copy(source: str, seed: Path, inside: str, mode: int) -> None:
+    target = seed / inside
+    for above in reversed(target.relative_to(seed).parents):
+        if not (seed / above).exists():
+            (seed / above).mkdir()
+            (seed / above).chmod(0o755)  # whatever the umask here is
+    shutil.copyfile(SOURCES / source, target)
+    target.chmod(mode)

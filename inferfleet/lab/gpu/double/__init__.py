@@ -1,1 +1,1 @@
-"""What runs on a lab host with declared cards: C sources, and programs of the standard library that are copied there."""
+"""What runs on a lab host with declared cards: C sources, units, and programs that need the standard library only."""

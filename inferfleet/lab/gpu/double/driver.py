@@ -2,7 +2,9 @@
 """The kernel side of the driver double: what loading nvidia.ko does on a real host, as far as one can see it.
 
 driver.py load              as at boot: nodes, /proc/driver/nvidia, /sys/module/nvidia, /proc entries for MIG
+driver.py insert            as `modprobe nvidia`: the same, and it fails where the module fits no card
 driver.py unload            as rmmod
+driver.py mig               as dividing cards, or no longer
 driver.py persistence 0|1 [UUID]
 driver.py fabric STATE      as the Fabric Manager leaves it
 """
@@ -13,12 +15,15 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import gpuconf
+import gpuconf  # type: ignore[import-not-found]
+from kmsg import say  # type: ignore[import-not-found]
 
 MODULES = Path("/usr/lib/modules", os.uname().release)
 PROC, SYS = Path("/proc/driver"), Path("/sys/module")
+IS_LOADED = Path("/run/gpu-double/loaded")  # of this boot
 CARD, UVM, CAPS, SWITCH = 195, 510, 509, 508  # major numbers; 195 is NVIDIA's own, the others are given by the kernel
 CONTROL, MODESET = 255, 254
 TURING, BLACKWELL = 6, 10
@@ -63,7 +68,7 @@ def mig_minors(cards: list[dict[str, str]]) -> dict[str, int]:
 
 
 def show_proc(conf: gpuconf.Conf, version: str, is_open: bool) -> None:
-    """/proc/driver/nvidia says what is loaded, card by card; a file system of its own, since /proc cannot be written."""
+    """/proc/driver/nvidia says what is loaded, card by card: a file system of its own, /proc takes no files."""
     if not os.path.ismount(PROC):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=1m", "tmpfs", PROC], check=True)
     flavour = "Open Kernel Module for x86_64" if is_open else "x86_64 Kernel Module"
@@ -101,23 +106,13 @@ def show_sys(versions: dict[str, str]) -> None:
     subprocess.run(["mount", "-o", "remount,ro", "/sys"], check=True)
 
 
-def shuffled(conf: gpuconf.Conf) -> None:
-    """The bus was counted anew: the cards are where `order` puts them, and get the numbers of the places there."""
-    wanted = conf.host.get("order", "")
-    if wanted == conf.host.get("order_now", ""):
-        return
-    slots = sorted((card["pci"], card["minor"]) for card in conf.cards)
-    cards = sorted(conf.cards, key=lambda card: int(card["slot"]))
-    order = [int(number) for number in wanted.split()] or range(len(cards))
-    conf.cards[:] = [{**cards[number], "pci": pci, "minor": minor} for number, (pci, minor) in zip(order, slots)]
-    conf.host["order_now"] = wanted
-
-
 def load() -> None:
     """The module that is on the disk is loaded, if there is one, it may be, and fits a card."""
+    settle()
     version, is_open = module()
+    if IS_LOADED.exists():
+        return
     with gpuconf.changing() as conf:
-        shuffled(conf)
         cards = [card for card in conf.cards if fits(card, is_open)]
         loads = bool(version and cards and conf.host.get("blocked") != "1")
         conf.host.update(loaded=version if loads else "", fabric_state="1")
@@ -126,27 +121,39 @@ def load() -> None:
     CONTAINER_COPY.parent.mkdir(exist_ok=True)
     CONTAINER_COPY.unlink(missing_ok=True)
     os.link(gpuconf.PATH, CONTAINER_COPY)
-    settle()
     if loads:
-        for card in cards:
-            node(f"/dev/nvidia{card['minor']}", CARD, int(card["minor"]))
-        node("/dev/nvidiactl", CARD, CONTROL)
-        node("/dev/nvidia-modeset", CARD, MODESET)
-        node("/dev/nvidia-uvm", UVM, 0)
-        node("/dev/nvidia-uvm-tools", UVM, 1)
-        if any(card["nvswitch"] == "1" for card in cards):
-            node("/dev/nvidia-nvswitchctl", SWITCH, CONTROL)
+        flavour = "Open Kernel Module" if is_open else "Kernel Module"
+        say(f"NVRM: loading NVIDIA UNIX {flavour} for x86_64  {version}  Release Build")
+        make_nodes(cards)
         show_proc(conf, version, is_open)
         show_sys(dict.fromkeys(("nvidia", "nvidia_uvm", "nvidia_modeset"), version))
+        IS_LOADED.touch()
+
+
+def make_nodes(cards: "list[dict[str, str]]") -> None:
+    """The nodes of these cards, and those that all share."""
+    for card in cards:
+        node(f"/dev/nvidia{card['minor']}", CARD, int(card["minor"]))
+    node("/dev/nvidiactl", CARD, CONTROL)
+    node("/dev/nvidia-modeset", CARD, MODESET)
+    node("/dev/nvidia-uvm", UVM, 0)
+    node("/dev/nvidia-uvm-tools", UVM, 1)
+    if any(card["nvswitch"] == "1" for card in cards):
+        node("/dev/nvidia-nvswitchctl", SWITCH, CONTROL)
+
+
+def insert() -> None:
+    """The module is loaded; else modprobe's words."""
+    load()
+    if not IS_LOADED.exists():
+        say("NVRM: No NVIDIA GPU found.")
+        sys.exit("modprobe: ERROR: could not insert 'nvidia': No such device")
 
 
 def settle() -> None:
     """What the packages' triggers do: the linker and modprobe know what is there."""
-    newest = max(
-        (path.stat().st_mtime for path in Path("/usr/lib/x86_64-linux-gnu").glob("libnvidia-ml.so.*")), default=0
-    )
-    cache = Path("/etc/ld.so.cache")
-    if newest and (not cache.exists() or b"libnvidia-ml" not in cache.read_bytes()):
+    cache, library = Path("/etc/ld.so.cache"), Path("/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1")
+    if library.exists() and (not cache.exists() or b"libnvidia-ml" not in cache.read_bytes()):
         subprocess.run(["ldconfig"], check=False)
     listed = MODULES / "modules.dep"
     if MODULES.exists() and (not listed.exists() or "nvidia.ko" not in listed.read_text()):
@@ -155,6 +162,7 @@ def settle() -> None:
 
 def unload() -> None:
     """Nothing of the module is left but its files."""
+    IS_LOADED.unlink(missing_ok=True)
     with gpuconf.changing() as conf:
         conf.host.update(loaded="", fabric_state="1")
     for path in (*Path("/dev").glob("nvidia[0-9c-]*"), Path("/dev/nvidiactl")):
@@ -165,6 +173,12 @@ def unload() -> None:
     if os.path.ismount(PROC):
         subprocess.run(["umount", PROC], check=True)
     show_sys({})
+
+
+def mig() -> None:
+    """The nodes and entries of MIG are those of the conf file."""
+    version, is_open = module()
+    show_proc(gpuconf.load(), version, is_open)
 
 
 def persistence(mode: str, uuid: str = "") -> None:
@@ -184,4 +198,6 @@ def fabric(state: str) -> None:
 if __name__ == "__main__":
     os.umask(0o022)
     verb, *words = sys.argv[1:]
-    {"load": load, "unload": unload, "persistence": persistence, "fabric": fabric}[verb](*words)
+    verbs: "dict[str, Callable[..., None]]" = {"load": load, "insert": insert, "unload": unload, "mig": mig}
+    verbs.update(persistence=persistence, fabric=fabric)
+    verbs[verb](*words)

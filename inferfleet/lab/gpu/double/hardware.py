@@ -9,7 +9,7 @@ import struct
 import subprocess
 from pathlib import Path
 
-import gpuconf
+import gpuconf  # type: ignore[import-not-found]
 
 VENDOR = 0x10DE
 DISPLAY, BRIDGE = 0x030200, 0x068000  # PCI classes: 3D controller, other bridge (an NVSwitch)
@@ -29,13 +29,9 @@ def show(address: str, device: int, subsystem: int, kind: int) -> None:
     """The bus shows a device."""
     there = Path(PCI, "devices", address)
     there.mkdir()
-    files = {
-        "vendor": VENDOR,
-        "device": device,
-        "subsystem_vendor": subsystem & 0xFFFF,
-        "subsystem_device": subsystem >> 16,
-    }
-    for name, value in files.items():
+    ids = {"vendor": VENDOR, "device": device}
+    ids.update(subsystem_vendor=subsystem & 0xFFFF, subsystem_device=subsystem >> 16)
+    for name, value in ids.items():
         (there / name).write_text(f"0x{value:04x}\n")
     (there / "class").write_text(f"0x{kind:06x}\n")
     (there / "config").write_bytes(config_space(device, subsystem, kind))
@@ -44,9 +40,20 @@ def show(address: str, device: int, subsystem: int, kind: int) -> None:
     (there / "uevent").write_text(f"PCI_CLASS={kind:X}\nPCI_ID={VENDOR:X}:{device:X}\nPCI_SLOT_NAME={address}\n")
 
 
+def count_anew(conf: gpuconf.Conf) -> None:
+    """The cards are in the places where `order` puts them, and get the numbers of those; without, as delivered."""
+    cards = sorted(conf.cards, key=lambda card: int(card["slot"]))
+    places = sorted((card["pci"], card["minor"]) for card in cards)
+    order = [int(number) for number in conf.host.get("order", "").split()] or range(len(cards))
+    now = zip(order, places, strict=True)
+    conf.cards[:] = [{**cards[number], "pci": pci, "minor": minor} for number, (pci, minor) in now]
+
+
 def main() -> None:
     """The bus shows the declared cards."""
-    conf = gpuconf.load()
+    with gpuconf.changing() as conf:
+        count_anew(conf)
+        conf.host["loaded"] = ""
     for name in ("upper", "work"):
         Path(RUN, "pci", name).mkdir(parents=True, exist_ok=True)
     options = f"lowerdir={PCI},upperdir={RUN}/pci/upper,workdir={RUN}/pci/work"
