@@ -19,6 +19,7 @@ def nvidia_host(node: NodePlan) -> NvidiaHost:
         modules=node.driver.modules,
         source=node.sources.nvidia_driver,
         fingerprint=node.sources.nvidia_driver_fingerprint,
+        proxy=node.proxy,
     )
 
 

@@ -11,6 +11,7 @@ from inferfleet.changes.containers import containers, containers_gone
 from inferfleet.changes.docker import docker
 from inferfleet.changes.driver import driver
 from inferfleet.changes.images import images, unused_images
+from inferfleet.changes.managed_driver import managed_driver, source_of
 from inferfleet.changes.models import models
 from inferfleet.changes.release import release
 from inferfleet.changes.services import services
@@ -18,5 +19,6 @@ from inferfleet.changes.toolkit import toolkit
 
 __all__ = [
     "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "docker", "driver",
-    "images", "models", "release", "services", "toolkit", "unused_images", "with_uuids",
+    "images", "managed_driver", "models", "release", "services", "source_of", "toolkit", "unused_images",
+    "with_uuids",
 ]  # fmt: skip

@@ -115,7 +115,7 @@ def _restart(merged: Merged, state: dict[str, Any], why: str) -> Effect:
         return Effect("restart", "Docker", f"{why} (no container runs)")
     count = f"{running} running container{'s' if running > 1 else ''}"
     if merged.value("live-restore"):
-        return Effect("restart", "Docker", f"{why} ({count} outlive it: live-restore)")
+        return Effect("restart", "Docker", f"{why} ({count} outlive{'s' if running == 1 else ''} it: live-restore)")
     return Effect("restart", "Docker", f"{why} (ends {count}, {ours} of them ours)", interrupts=True)
 
 

@@ -44,7 +44,8 @@ def packages(declared: DockerHost, state: dict[str, Any]) -> Changes:
         "install": wanted,
         "optional": ["docker-cli"] if not state else [],
         "remove": gone,
-        "hold": holds,
+        # apt lets go of what it installs at a version.
+        "hold": engine_packages(declared, state) if wanted else holds,
     }
     return Changes((*sources, *removed, *effects), work, files)
 

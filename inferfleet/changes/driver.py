@@ -67,7 +67,7 @@ def why_unfit(declared: NvidiaHost, state: dict[str, Any]) -> str:
     loaded = str(state["driver"]["loaded"] or "")
     branch = int(loaded.partition(".")[0]) if loaded.partition(".")[0].isdigit() else None
     for engine in declared.engines:
-        name, floor = FLOORS[engine]
+        name, floor = FLOORS.get(engine, (engine, 0))
         old = [card for card in state["cards"] if _is_old(card["compute"])]
         floor = max(floor, OLD_CARDS_FLOOR) if old else floor
         if branch is not None and branch < floor:

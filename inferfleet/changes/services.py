@@ -99,7 +99,7 @@ def _why_restart(release: str, service: Service, found: dict[str, Any], answers:
     for name, value in service.environment.items():
         got = found["environment"].get(name)
         if got != value:
-            return f"was started with {name}={got if got is not None else '(unset)'}, declared is {value}"
+            return f"was started with {ollama.different(name, got, value)}"
     if answers != version:
         return f"answers as {answers}" if answers else f"does not answer at {service.address}"
     return ""

@@ -11,8 +11,6 @@ from inferfleet.engines.toolkit_host import PACKAGES, REFRESH_UNITS, SOURCE_FILE
 # Where 1.18 and newer write (nvidia-cdi-refresh.service); older versions write where they are told, and a file in
 # /var/run would be gone after a reboot.
 FRESH_OUTPUT, KEPT_OUTPUT = "/var/run/cdi/nvidia.yaml", "/etc/cdi/nvidia.yaml"
-# Docker 28.2 release notes: CDI is on unless `features.cdi` is false.
-_CDI_BY_DEFAULT = (28, 2)
 _ELSEWHERE = "{} names {} too and was not written by nvidia-ctk; move it away, or take the card out of it"
 
 
@@ -32,11 +30,10 @@ def toolkit(declared: ToolkitHost, state: Mapping[str, Any]) -> Changes:
     effects += [Effect("remove", path, f"is an old copy beside {output}; it goes stale") for path in gone]
     if stale:
         effects.append(Effect("write", output, stale))
-    restart = _docker_restart(state.get("docker"))
-    work = _work(declared, packages, output, gone, bool(stale), bool(restart))
+    work = _work(declared, packages, output, gone, bool(stale))
     # Its lists are read anew only for what is missing: a site without its mirror can still have cards swapped.
     work = work if source or work["packages"] else {**work, "source": None}
-    return Changes((*effects, *restart), work, warnings=tuple(_warnings(state)))
+    return Changes(tuple(effects), work, warnings=tuple(_warnings(state)))
 
 
 def _warnings(state: Mapping[str, Any]) -> Iterator[str]:
@@ -89,7 +86,7 @@ def _why_strange(declared: ToolkitHost, state: Mapping[str, Any], output: str) -
 
 
 def _why_unseen(declared: ToolkitHost, state: Mapping[str, Any], output: str) -> str:
-    """Why Docker, with CDI on, does not see a specification that is as it must be."""
+    """Why Docker does not see a specification that is as it must be. Whether it has CDI on is `docker`'s matter."""
     docker = state.get("docker") or {}
     directories = docker.get("directories")
     if not directories:
@@ -189,22 +186,7 @@ def _why_stale(spec: Mapping[str, Any] | None, fresh: Mapping[str, Any] | None) 
     return "" if same else "differs from what nvidia-ctk says now"
 
 
-def _docker_restart(docker: Mapping[str, Any] | None) -> list[Effect]:
-    """Docker learns of CDI at its start alone; what turns it on is `docker`'s matter."""
-    if not docker or docker.get("directories") != []:
-        return []
-    version = tuple(int(part) for part in re.findall(r"\d+", docker["version"])[:2])
-    if not (docker["cdi"] or (docker["cdi"] is None and version >= _CDI_BY_DEFAULT)):
-        return []
-    running = docker["running"]
-    # `docker run` in a unit loses its daemon and ends, live-restore or not; systemd then starts the container anew.
-    ends = "units start theirs anew" if docker["live_restore"] else f"ends {running} containers"
-    return [Effect("restart", "docker", f"was started without CDI; {ends}", interrupts=bool(running))]
-
-
-def _work(
-    declared: ToolkitHost, packages: list[Effect], output: str, gone: list[str], stale: bool, restart: bool
-) -> dict[str, Any]:
+def _work(declared: ToolkitHost, packages: list[Effect], output: str, gone: list[str], stale: bool) -> dict[str, Any]:
     installs = any(effect.kind == "install" for effect in packages)
     return {
         "proxy": declared.proxy,
@@ -216,5 +198,4 @@ def _work(
         "output": output,
         "refresh": stale or installs,
         "devices": list(declared.devices),
-        "restart_docker": restart,
     }

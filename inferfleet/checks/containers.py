@@ -1,6 +1,7 @@
 """Checks of the containers: running, started as declared."""
 
 from inferfleet.checks.base import Target
+from inferfleet.engines import ollama
 
 
 def is_running(name: str, target: Target) -> str:
@@ -27,7 +28,7 @@ def started_as_declared(name: str, target: Target) -> str:
     for line in declared.environment.splitlines():
         variable, _, value = line.partition("=")
         if found["environment"].get(variable) != value:
-            return f"{variable} is {found['environment'].get(variable, '(unset)')}, declared is {value}"
+            return f"it has {ollama.different(variable, found['environment'].get(variable), value)}"
     image = (target.containers["images"].get("found") or {}).get(declared.image.runs)
     if image and image["id"] != found["image"]:
         return f"it runs image {found['image'][:19]}, declared is {image['id'][:19]}"

@@ -1,6 +1,7 @@
 """Checks of the instances: running, started as declared, version, address."""
 
 from inferfleet.checks.base import Target
+from inferfleet.engines import ollama
 from inferfleet.engines.ollama_host import OllamaHost, Server, Service
 
 _ANYWHERE = {"0.0.0.0", "*", "[::]", "::"}
@@ -21,7 +22,7 @@ def started_as_declared(service: Service, target: Target) -> str:
         return "there is no process"
     for name, value in service.environment.items():
         if found.get(name) != value:
-            return f"{name} is {found.get(name, '(unset)')}, declared is {value}"
+            return f"it has {ollama.different(name, found.get(name), value)}"
     return ""
 
 

@@ -1,6 +1,7 @@
 """What one host's NVIDIA driver must be, and which cards it must show: plain data, from the plan or by hand."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from inferfleet.placed import PlacedGpu
@@ -23,6 +24,7 @@ class NvidiaHost:
         modules: which kernel modules; None means what the cards need.
         source: base address of NVIDIA's repositories, one below it for each distribution.
         fingerprint: of the key that signs them; None means NVIDIA's own.
+        proxy: environment of what fetches them.
     """
 
     gpus: tuple[PlacedGpu, ...]
@@ -32,6 +34,7 @@ class NvidiaHost:
     modules: Literal["open", "proprietary"] | None = None
     source: str = "https://developer.download.nvidia.com/compute/cuda/repos"
     fingerprint: str | None = None
+    proxy: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cards(self) -> tuple[PlacedGpu, ...]:

@@ -4,6 +4,7 @@ Sources: Ollama 0.32.15 `envconfig/config.go` and `docs/gpu.mdx`.
 """
 
 from inferfleet.placed import Instance
+from inferfleet.spec.engine import OWNED_ENVIRONMENT
 
 USER = "ollama"
 HOME = "/usr/share/ollama"
@@ -33,6 +34,13 @@ def container_environment(instance: Instance) -> dict[str, str]:
     listens = {"HOME": HOME, "OLLAMA_HOST": f"0.0.0.0:{CONTAINER_PORT}", "NVIDIA_VISIBLE_DEVICES": "void"}
     no_card = {} if instance.gpus else _NO_CARD
     return {**listens, **_settings(instance), **no_card, **instance.settings.environment}
+
+
+def different(name: str, got: str | None, declared: str) -> str:
+    """A variable that is not as declared, in words; of those that are the user's own no value is shown."""
+    if name not in OWNED_ENVIRONMENT:
+        return f"another {name} than is declared" if got is not None else f"no {name}, one is declared"
+    return f"{name}={got if got is not None else '(unset)'}, declared is {declared}"
 
 
 def _settings(instance: Instance) -> dict[str, str]:

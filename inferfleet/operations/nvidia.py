@@ -2,28 +2,43 @@
 
 from collections.abc import Sequence
 
-from pyinfra.api import StringCommand
+from pyinfra.api import QuoteString, StringCommand
 from pyinfra.context import host
 
 from inferfleet import changes
 from inferfleet.changes import Changes
 from inferfleet.declared import nvidia_host
-from inferfleet.facts.gpus import GpuState
+from inferfleet.facts.gpus import GpuState, NvidiaSource
 from inferfleet.operations.effects import converging, decided, refusals
+from inferfleet.operations.live import alone
 from inferfleet.placed import PlacedGpu
 from inferfleet.plan import NodePlan
+from inferfleet.remote import compact, script
 
 Decision = tuple[Changes, list[StringCommand]]
 
 
 @converging
 def driver(declared: NodePlan) -> Decision:
-    """The host's NVIDIA driver runs and can serve; a host whose driver cannot fails alone, with what to do."""
+    """The host's NVIDIA driver runs and can serve; where it is managed, it is NVIDIA's, of the branch, and held.
+
+    A host whose driver cannot serve fails alone, with what to do. Nothing is rebooted.
+    """
     wanted = nvidia_host(declared)
     if not wanted.cards:
         return Changes(), []
     state = host.get_fact(GpuState)
-    return decided(lambda: changes.driver(wanted, state), state, lambda found: [])
+
+    def compare() -> Changes:
+        if not wanted.manage:
+            return changes.driver(wanted, state)
+        source = changes.source_of(wanted, state)
+        return changes.managed_driver(wanted, state, host.get_fact(NvidiaSource, compact(source)) if source else {})
+
+    def work(found: Changes) -> list[StringCommand]:
+        return [alone("python3 -c", QuoteString(script("nvidia_driver")), QuoteString(compact(found.work)))]
+
+    return decided(compare, state, work)
 
 
 @converging

@@ -19,14 +19,14 @@ def answer(lines: Iterable[str]) -> dict[str, Any]:
     found = _split(lines)
     if "nvml" not in found:
         raise ValueError("the answer breaks off before the cards")
-    asked = _asked(found)
+    asked, bus = _asked(found), system.pci(found)
     return {
         "root": "USER_ID=0" in found.get("system", "").splitlines(),
         "by": asked.pop("by"),
         "error": asked["error"],
-        "cards": [system.complete(card) for card in asked["cards"]],
+        "cards": system.located([system.complete(card) for card in asked["cards"]], bus),
         "driver": system.driver(found, asked["driver"], asked["cuda"]),
-        "pci": system.pci(found),
+        "pci": bus,
         "services": system.services(found),
         "xids": system.xids(found.get("xid", "")),
         "upkeep": system.upkeep(found),

@@ -21,6 +21,19 @@ def complete(card: dict[str, Any]) -> dict[str, Any]:
     return {**found, "pci": address(found["pci"])}
 
 
+def located(cards: list[dict[str, Any]], bus: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """The cards, one that no longer says where it is with the place that the bus has left for it.
+
+    NVML counts cards in the order of the bus (nvml.h 13, nvmlDeviceGetHandleByIndex).
+    """
+    slots = sorted(device["slot"] for device in bus or () if device["kind"] == "card")
+    known = {card["pci"] for card in cards}
+    if len(slots) != len(cards):
+        return cards
+    by_order = [slot if slot not in known else None for slot in slots]
+    return [card if card["pci"] else {**card, "pci": slot} for card, slot in zip(cards, by_order, strict=True)]
+
+
 def address(pci: str | None) -> str | None:
     """NVML's `00000000:17:00.0` and the log's `PCI:0000:17:00` as the kernel writes them."""
     found = re.fullmatch(r"0*([0-9a-fA-F]{4}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})(?:\.(\d))?", pci or "")

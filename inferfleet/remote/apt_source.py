@@ -207,6 +207,8 @@ def full_version(name: str, wanted: str) -> str:
 def install(wanted: dict[str, str | None], remove: tuple[str, ...] | list[str] = ()) -> None:
     """These packages are installed, each at its version where one is given; no others go than those named.
 
+    apt lets go of a held package that it installs at another version: hold all of them afterwards.
+
     Args:
         wanted: name -> version, as full as the source has it; None for whatever apt takes.
         remove: packages that go in the same step.

@@ -47,7 +47,8 @@ def cdi_environment() -> dict[str, str]:
 
 def cdi_fresh() -> dict[str, Any] | None:
     """What nvidia-ctk would write now, {"error"} where it cannot read the cards; None where there is no nvidia-ctk."""
-    command = ["nvidia-ctk", "cdi", "generate", "--format=json", "--output="]
+    # Without an output it writes to stdout (1.17 to 1.20); an empty `--output=` is refused by 1.19.
+    command = ["nvidia-ctk", "cdi", "generate", "--format=json"]
     pipe = subprocess.PIPE
     try:
         process = subprocess.Popen(command, stdout=pipe, stderr=pipe, env=cdi_environment(), encoding="utf-8")

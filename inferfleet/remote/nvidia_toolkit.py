@@ -1,7 +1,7 @@
 """Bring NVIDIA's Container Toolkit, write the CDI specification anew, and see that Docker knows of the cards.
 
-Told {"proxy", "source", "packages", "hold", "units", "remove", "output", "refresh", "devices", "restart_docker"}.
-Everything can be done again; killed anywhere, the next run ends in the same place.
+Told {"proxy", "source", "packages", "hold", "units", "remove", "output", "refresh", "devices"}. Everything can be done
+again; killed anywhere, the next run ends in the same place.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from inferfleet.remote.units import journal, systemctl
 
 REFRESH = "nvidia-cdi-refresh.service"
 REMOVED = "/var/lib/inferfleet/removed"
-DOCKER_BACK_S = 60
 SEEN_S = 10
 
 
@@ -75,27 +74,12 @@ def _same(found: dict[str, Any] | None, fresh: dict[str, Any]) -> bool:
 
 def generate(output: str) -> None:
     """A version without units: the file is ours."""
-    command = ["nvidia-ctk", "cdi", "generate", "--output="]
+    command = ["nvidia-ctk", "cdi", "generate"]
     pipe = subprocess.PIPE
     done = subprocess.run(command, stdout=pipe, stderr=pipe, encoding="utf-8", env=cdi_environment(), timeout=120)
     if done.returncode:
         fail(f"nvidia-ctk cdi generate: {' '.join(done.stderr.split()[-30:])}")
     write_file(output, f"{CDI_MARK}\n{done.stdout}")
-
-
-def restart_docker(running: Docker) -> None:
-    """It has been started anew and answers."""
-    say("restarting docker")
-    systemctl("restart", "docker.service")
-    end = time.monotonic() + DOCKER_BACK_S
-    while True:
-        try:
-            running.ask("/_ping", method="HEAD")
-            return
-        except DockerError as error:
-            if time.monotonic() > end:
-                fail(f"Docker does not answer {DOCKER_BACK_S} s after its restart: {error}")
-            time.sleep(0.2)
 
 
 def check_docker(docker: Docker, output: str, devices: list[str]) -> None:
@@ -140,10 +124,7 @@ def main(work: dict[str, Any]) -> None:
             have = ", ".join(name for name in fresh["devices"] if name.startswith(("GPU-", "MIG-"))) or "no card"
             fail(f"card {missing[0]} is declared, nvidia-ctk finds {have}; correct the inventory")
     if os.path.exists(DOCKER_SOCKET):
-        docker = Docker(timeout=20)
-        if work["restart_docker"]:
-            restart_docker(docker)
-        check_docker(docker, work["output"], work["devices"])
+        check_docker(Docker(timeout=20), work["output"], work["devices"])
 
 
 if __name__ == "__main__":

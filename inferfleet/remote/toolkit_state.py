@@ -16,7 +16,6 @@ from inferfleet.remote.apt_state import apt_state, entries, output, text_of
 from inferfleet.remote.cdi import CDI_OUTPUT, cdi_files, cdi_fresh, cdi_settings
 from inferfleet.remote.docker_api import DOCKER_SOCKET, Docker, DockerError
 
-DAEMON_JSON = "/etc/docker/daemon.json"
 UNIT_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,Result"
 
 
@@ -47,23 +46,10 @@ def docker_state() -> dict[str, Any] | None:
         return None
     discovered = info.get("DiscoveredDevices")
     return {
-        "version": info.get("ServerVersion", ""),
-        "cdi": features_cdi(),
         "directories": info.get("CDISpecDirs"),
         "discovered": None if discovered is None else [str(device.get("ID")) for device in discovered],
         "default_runtime": info.get("DefaultRuntime", ""),
-        "running": info.get("ContainersRunning", 0),
-        "live_restore": bool(info.get("LiveRestoreEnabled")),
     }
-
-
-def features_cdi() -> bool | None:
-    """What daemon.json says of CDI; None where it says nothing."""
-    try:
-        found = json.loads(text_of(DAEMON_JSON) or "{}")["features"]["cdi"]
-    except (ValueError, LookupError, TypeError):
-        return None
-    return bool(found)
 
 
 def main(ask: dict[str, Any]) -> None:

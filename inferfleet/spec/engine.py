@@ -28,6 +28,7 @@ OWNED_ENVIRONMENT = {
     "OLLAMA_LOAD_TIMEOUT": "load_timeout",
     "OLLAMA_MODELS": "models_dir",
     "OLLAMA_NOPRUNE": "nothing: instances share one store",
+    "OLLAMA_NO_CLOUD": "nothing: models run here",
     "HOME": "nothing: the service has a home of its own",
     "CUDA_VISIBLE_DEVICES": "gpus",
     "CUDA_DEVICE_ORDER": "gpus",

@@ -38,13 +38,9 @@ def as_declared(declared: ToolkitHost = DECLARED) -> State:
             "specs": {RUN if declared.refreshes else ETC: cdi_told(yaml_of(A, B))},
             "fresh": cdi_told(yaml_of(A, B)),
             "docker": {
-                "version": "26.1.5+dfsg1",
-                "cdi": True,
                 "directories": ["/etc/cdi", "/var/run/cdi"],
                 "discovered": None,
                 "default_runtime": "runc",
-                "running": 4,
-                "live_restore": False,
             },
         }
     )
@@ -69,7 +65,9 @@ def test_nothing_to_do(declared: ToolkitHost) -> None:
     assert says(as_declared(declared), declared) == []
 
 
-@pytest.mark.parametrize("change", [("specs " + RUN + " ours", True), ("output", RUN), ("docker", None)])
+@pytest.mark.parametrize(
+    "change", [("specs " + RUN + " ours", True), ("output", RUN), ("docker", None), ("docker directories", [])]
+)
 def test_no_difference(change: tuple[str, Any]) -> None:
     assert says(spoilt(*change)) == []
 
@@ -132,11 +130,6 @@ DRIFT: dict[str, tuple[str, Any, str]] = {
         {ETC: cdi_told(yaml_of(A, C)), RUN: cdi_told(yaml_of(A, B))},
         f"remove {ETC}: is an old copy beside {RUN}; it goes stale",
     ),
-    "docker": (
-        "docker directories",
-        [],
-        "restart docker: was started without CDI; ends 4 containers (cuts its requests)",
-    ),
 }
 
 
@@ -161,39 +154,6 @@ def test_only_what_must_be_is_done(path: str, value: Any, refreshes: bool) -> No
     assert work["refresh"] is refreshes
     assert bool(work["source"]) is ("installed" in path)
     assert bool(work["packages"]) is ("installed" in path)
-    assert work["restart_docker"] is False
-
-
-@pytest.mark.parametrize(
-    ("version", "on", "restarts"),
-    [
-        ("26.1.5", True, True),
-        ("26.1.5", None, False),
-        ("28.2.2", None, True),
-        ("28.2.2", False, False),
-        ("29.0.0", None, True),
-    ],
-)
-def test_docker_is_restarted_only_if_it_then_learns(version: str, on: bool | None, restarts: bool) -> None:
-    state = spoilt("docker directories", [])
-    state["docker"] |= {"version": version, "cdi": on}
-    assert toolkit(DECLARED, state).work.get("restart_docker", False) is restarts
-
-
-@pytest.mark.parametrize(
-    ("running", "live", "words", "cuts"),
-    [
-        (0, False, "ends 0 containers", False),
-        (3, True, "units start theirs anew", True),
-        (3, False, "ends 3", True),
-    ],
-)
-def test_what_a_restart_of_docker_costs(running: int, live: bool, words: str, cuts: bool) -> None:
-    state = spoilt("docker directories", [])
-    state["docker"] |= {"running": running, "live_restore": live}
-    (effect,) = toolkit(DECLARED, state).effects
-    assert words in effect.why
-    assert effect.interrupts is cuts
 
 
 REFUSED: dict[str, tuple[str, Any, str]] = {

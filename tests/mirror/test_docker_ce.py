@@ -1,6 +1,10 @@
 """Docker's packages, made of stand-ins for Debian's; tests/lab/test_repositories.py runs the real ones."""
 
+import hashlib
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +15,7 @@ from inferfleet.lab.mirror import docker_ce
 from inferfleet.lab.mirror.deb import build_deb, control_paragraphs, extract, write
 from inferfleet.lab.mirror.docker_ce import docker_debs
 from inferfleet.lab.mirror.repositories import missing_packages
+from inferfleet.lab.paths import cache_dir
 
 pytestmark = pytest.mark.skipif(bool(missing_packages()), reason=f"needs {' '.join(missing_packages())}")
 
@@ -146,3 +151,51 @@ def test_a_program_that_debian_moved_is_not_passed_over(tmp_path: Path, monkeypa
     with pytest.raises(LabError, match=r"docker-init: .* .got no tini-static."):
         docker_debs("trixie", tmp_path, lambda _: None)
     assert list((tmp_path / "docker").glob("[!.]*")) == []
+
+
+PREPARE = """
+import sys
+from pathlib import Path
+from inferfleet.lab.mirror.repositories import prepare_repositories
+cache = Path(sys.argv[1])
+prepare_repositories(cache / "mirror", cache, lambda line: None, ["trixie"], [])
+"""
+
+
+@pytest.mark.lab
+def test_killed_makers_leave_nothing_half_done(tmp_path: Path) -> None:
+    docker_debs("trixie", cache_dir(), print)  # so that what Debian has is in the cache
+    (tmp_path / "debian").mkdir()
+    for kept in (cache_dir() / "debian").glob("trixie-*"):
+        (tmp_path / "debian" / kept.name).symlink_to(kept)
+    repository = tmp_path / "mirror" / "linux" / "debian" / "dists" / "trixie"
+    for seconds in (0.7, 2.5):
+        maker = subprocess.Popen([sys.executable, "-c", PREPARE, str(tmp_path)])
+        time.sleep(seconds)
+        maker.send_signal(signal.SIGKILL)
+        maker.wait(10)
+        time.sleep(0.5)  # for what it had started to notice
+        if repository.exists():
+            check(repository)
+    makers = [subprocess.Popen([sys.executable, "-c", PREPARE, str(tmp_path)]) for _ in range(2)]
+    assert [maker.wait(120) for maker in makers] == [0, 0]
+    check(repository)
+    assert [path for path in tmp_path.rglob(".*part-*") if path.is_dir()] == []
+
+
+def check(suite: Path) -> None:
+    """Every index and package has the sum that is signed for it."""
+    key = suite.parents[4] / "gpg" / "lab" / "public.gpg"
+    subprocess.run(["gpgv", "--quiet", "--keyring", key, suite / "InRelease"], check=True, timeout=30)
+    sums = (suite / "Release").read_text().partition("SHA256:\n")[2].partition("SHA512:")[0]
+    signed = {name: digest for digest, _, name in (line.split() for line in sums.splitlines())}
+    index = suite / "stable" / "binary-amd64" / "Packages"
+    assert signed["stable/binary-amd64/Packages"] == digest_of(index)
+    packages = control_paragraphs(index.read_text())
+    assert len(packages) == 7
+    for package in packages:
+        assert digest_of(suite.parents[1] / package["Filename"]) == package["SHA256"]
+
+
+def digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

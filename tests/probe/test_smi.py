@@ -110,6 +110,15 @@ def test_a_lost_card_among_others(line: str, index: int) -> None:
     assert (state["error"], lost, len(state["cards"])) == (None, [(index, "0000:b1:00.0")], 4)
 
 
+def test_a_lost_card_is_found_by_its_place_on_the_bus() -> None:
+    sections = machines.text("4xa30-lost").replace('"pci": "00000000:B1:00.0", "uuid"', '"uuid"')
+    told = sections.replace('{"error": {"code": 15, "text": "GPU is lost"}, "index": 2, "pci": "00000000:B1:00.0"}',
+                            '{"error": {"code": 15, "text": "GPU is lost"}, "index": 2}')  # fmt: skip
+    assert told != sections
+    cards = machines.probe.answer(told.splitlines())["cards"]
+    assert [card["pci"] for card in cards] == ["0000:17:00.0", "0000:31:00.0", "0000:b1:00.0", "0000:ca:00.0"]
+
+
 def test_a_broken_xml_is_an_error_and_no_traceback() -> None:
     state = machines.without_python({"smi-xml": "<nvidia_smi_log><gpu></nvidia_smi_log>", "smi-xml-code": "0"})
     assert state["error"]["text"].startswith("nvidia-smi says what cannot be read")

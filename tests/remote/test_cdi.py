@@ -119,7 +119,7 @@ def test_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = f'echo "$@ [$NVIDIA_CTK_CDI_OUTPUT_FILE_PATH] $NVIDIA_CTK_DEV_ROOT" >{tmp_path}/told'
     _ctk(tmp_path, monkeypatch, f"{told}; echo warning >&2; cat {tmp_path}/spec.json")
     assert cdi.cdi_fresh() == cdi_told(yaml_of(A))
-    assert (tmp_path / "told").read_text() == "cdi generate --format=json --output= [] /r\n"
+    assert (tmp_path / "told").read_text() == "cdi generate --format=json [] /r\n"
 
 
 def test_the_cards_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

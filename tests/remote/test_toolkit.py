@@ -20,8 +20,6 @@ INFO = {
     "CDISpecDirs": ["/etc/cdi", "/var/run/cdi"],
     "DiscoveredDevices": [{"Source": "cdi", "ID": f"nvidia.com/gpu={A}"}],
     "DefaultRuntime": "runc",
-    "ContainersRunning": 2,
-    "LiveRestoreEnabled": True,
 }
 Program = Callable[[str, str], None]
 
@@ -75,36 +73,14 @@ def test_files_that_name_other_repositories_too(tmp_path: Path, program: Program
     assert toolkit_state.mixed([str(alone), str(beside)], DECLARED.apt_source) == [str(beside)]
 
 
-@pytest.mark.parametrize(
-    ("text", "on"),
-    [
-        (None, None),
-        ("{}", None),
-        ('{"features": {"cdi": true}}', True),
-        ('{"features": {"cdi": false}}', False),
-        ("{", None),
-    ],
-)
-def test_daemon_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, on: bool | None) -> None:
-    monkeypatch.setattr(toolkit_state, "DAEMON_JSON", str(tmp_path / "daemon.json"))
-    if text is not None:
-        (tmp_path / "daemon.json").write_text(text)
-    assert toolkit_state.features_cdi() is on
-
-
 def test_what_docker_says(daemon: DockerDouble, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toolkit_state, "DOCKER_SOCKET", str(daemon.path))
     monkeypatch.setattr(toolkit_state, "Docker", lambda timeout: Docker(str(daemon.path), timeout))
-    monkeypatch.setattr(toolkit_state, "features_cdi", lambda: None)
     daemon.routes["GET /info"] = INFO
     assert toolkit_state.docker_state() == {
-        "version": "28.2.2",
-        "cdi": None,
         "directories": ["/etc/cdi", "/var/run/cdi"],
         "discovered": [f"nvidia.com/gpu={A}"],
         "default_runtime": "runc",
-        "running": 2,
-        "live_restore": True,
     }
     daemon.routes["GET /info"] = {"ServerVersion": "20.10.24"}
     old = toolkit_state.docker_state()
@@ -205,17 +181,3 @@ def test_docker_does_not(
     monkeypatch.setattr(nvidia_toolkit, "SEEN_S", 0)
     with pytest.raises(SystemExit, match=words):
         check(daemon, info, A, B)
-
-
-def test_restart_of_docker(daemon: DockerDouble, tmp_path: Path, program: Program) -> None:
-    program("systemctl", f'echo "$@" >{tmp_path}/told')
-    daemon.routes["HEAD /_ping"] = b""
-    nvidia_toolkit.restart_docker(Docker(str(daemon.path), 5))
-    assert told(tmp_path) == ["restart docker.service"]
-
-
-def test_docker_that_does_not_come_back(tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    program("systemctl", "true")
-    monkeypatch.setattr(nvidia_toolkit, "DOCKER_BACK_S", 0)
-    with pytest.raises(SystemExit, match="Docker does not answer 0 s after its restart"):
-        nvidia_toolkit.restart_docker(Docker(f"{tmp_path}/nobody.sock", 1))
