@@ -206,7 +206,7 @@ def test_run_is_where_var_run_leads() -> None:
 
 
 def test_the_place_that_the_refresh_unit_was_told() -> None:
-    """By NVIDIA_CTK_CDI_OUTPUT_FILE_PATH in its environment file: that file is the living one, the other is the copy."""
+    """By NVIDIA_CTK_CDI_OUTPUT_FILE_PATH in its environment file: the other file is the copy."""
     assert says(spoilt("output", ETC)) == [
         f"remove {RUN}: is an old copy beside {ETC}; it goes stale",
         f"write {ETC}: is missing",
