@@ -7,7 +7,7 @@ that could not be asked yet (no python3): everything is missing there.
 from inferfleet.changes.account import account
 from inferfleet.changes.base import Changes, Effect, FileChange
 from inferfleet.changes.cards import cards, with_uuids
-from inferfleet.changes.containers import containers, containers_gone
+from inferfleet.changes.containers import containers, containers_gone, started_otherwise
 from inferfleet.changes.docker import docker
 from inferfleet.changes.driver import driver
 from inferfleet.changes.images import images, unused_images
