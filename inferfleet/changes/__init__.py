@@ -19,6 +19,6 @@ from inferfleet.changes.toolkit import toolkit
 
 __all__ = [
     "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "docker", "driver",
-    "images", "managed_driver", "models", "release", "services", "source_of", "toolkit", "unused_images",
-    "with_uuids",
+    "images", "managed_driver", "models", "release", "services", "source_of", "started_otherwise", "toolkit",
+    "unused_images", "with_uuids",
 ]  # fmt: skip
