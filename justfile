@@ -31,7 +31,8 @@ demo *ARGS:
 # make the locks again, with newer versions: no index address and no host name gets in
 lock:
     uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml -o requirements/product.lock
-    uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml --group test -c requirements/product.lock -o requirements/test.lock
+    uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml --group demo -c requirements/product.lock -o requirements/demo.lock
+    uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml --group test -c requirements/product.lock -c requirements/demo.lock -o requirements/test.lock
 
 # the generated pages: docs/reference/inventory.md from the spec, cli.md from the commands
 reference:

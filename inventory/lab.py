@@ -1,18 +1,25 @@
-"""Two real hosts on this machine (`inferfleet lab up`): one with a software card, one with two instances on the CPU."""
+"""Real hosts on this machine (`inferfleet lab up`): a container for each of four A30 (doubles); services on the CPU.
+
+A neighbour can ask the containers: they listen on the host's address in the lab, and nothing but their ports is open.
+"""
 
 from inferfleet import ssh as _ssh
 from inferfleet.lab import current as _current
+from inferfleet.lab import offered as _offered
 from inferfleet.lab import ssh_data as _ssh_data
 
 _ssh.use()
 
-_mirror = f"http://{_current().gateway}"
-_sources = {"ollama": f"{_mirror}/ollama", "models": _mirror}
+_lab = _current()
+_offer = _offered(_lab)
 
 
 def _host(name, **data):
-    return name, {**_ssh_data(name), "sources": _sources, **data}
+    return name, {**_ssh_data(name, _lab), "sources": _offer["sources"], **data}
 
 
-gpu = [_host("gpu1", gpus=[{"model": "llvmpipe", "backend": "vulkan"}])]
-cpu = [_host("cpu1", instances=[{"engine": "ollama"}, {"engine": "ollama"}])]
+_ollama = {"version": "0.32.15", "keep_alive": "forever", "parallel": 4, "flash_attention": True}
+_docker = {"runtime": "docker", "image": _offer["images"]["0.32.15"], "host": _lab.host("gpu1").address}
+
+gpu = [_host("gpu1", gpus=["A30"] * 4, engines={"ollama": {**_ollama, **_docker}})]
+cpu = [_host("cpu1", instances=[{"engine": "ollama"}, {"engine": "ollama"}], engines={"ollama": _ollama})]

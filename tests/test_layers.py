@@ -42,7 +42,7 @@ MAY = {
         "remote",
         "probe",
         "inventory",
-    },  # fmt: skip
+    },
     "verify": {"errors", "inventory", "checks"},
     "ssh": set(),
     "lab": {"errors"},

@@ -98,8 +98,8 @@ def _why_restart(container: Container, found: dict[str, Any], state: dict[str, A
         return f"is {found.get('active') or 'missing'}"
     if not running or not running["running"]:
         return "its container does not run"
-    if running["spec"] != container.digest:
-        return _what_differs(container, running)
+    if differs := _what_differs(container, running):
+        return differs
     image = state.get("images", {}).get("found", {}).get(container.image.runs)
     if image and image["id"] != running["image"]:
         return f"runs image {running['image'][:19]}, declared is {image['id'][:19]}"
@@ -110,7 +110,10 @@ def _why_restart(container: Container, found: dict[str, Any], state: dict[str, A
 
 
 def _what_differs(container: Container, running: dict[str, Any]) -> str:
-    """The first difference that a reader knows by name."""
+    """The first difference, by a name that a reader knows where it has one.
+
+    The label tells of a changed unit alone: whoever restarts it with another file of environment gets the same label.
+    """
     if set(running["devices"]) != set(container.devices):
         had = ", ".join(running["devices"]) or "no card"
         return f"was started with {had}, declared is {', '.join(container.devices) or 'no card'}"
@@ -119,6 +122,8 @@ def _what_differs(container: Container, running: dict[str, Any]) -> str:
         got = running["environment"].get(name)
         if got != value:
             return f"was started with {ollama.different(name, got, value)}"
+    if running["spec"] == container.digest:
+        return ""
     return f"was started from {running['reference']} by other settings, declared is {container.image.name}"
 
 

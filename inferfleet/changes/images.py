@@ -46,9 +46,8 @@ def _called(known: str, gone: dict[str, str]) -> str:
 def reason(image: Image, state: dict[str, Any]) -> str:
     """Why an image must be brought; empty where it is there."""
     found = (state.get("found") or {}).get(image.runs)
-    origin = image.archive or (f"{image.mirror} has it" if image.mirror else f"{image.reference.registry} has it")
     if found is None:
-        return f"is not there; {origin}"
+        return f"is not there; it comes from {image.archive or image.mirror or image.reference.registry}"
     if image.digest and image.digest not in (found["id"], *found["digests"]):
         return f"is {found['id'][:19]}, pinned to {image.digest[:19]}"
     return ""

@@ -16,21 +16,21 @@ from types import FrameType
 from rich.text import Text
 
 from inferfleet.demo import commands
+from inferfleet.demo.byhand import by_hand
 from inferfleet.demo.stage import Stage
 from inferfleet.errors import FleetError
 from inferfleet.inventory import plan_from
 from inferfleet.lab import HostSpec, Lab, ssh
 from inferfleet.lab.inventory import VARIABLE
-from inferfleet.lab.mirror.prepare import OLLAMA, prepare_mirror
-from inferfleet.lab.mirror.serve import serve_mirror
+from inferfleet.lab.mirror.offer import Offer, prepare_offer, serve_offer
 from inferfleet.lab.model import QA
 from inferfleet.lab.paths import cache_dir, lab_dir
 from inferfleet.lab.system import environment
 from inferfleet.placed import Instance
 
 INVENTORY = "inventory/lab.py"
-HOSTS = (HostSpec("gpu1", "trixie"), HostSpec("cpu1", "bookworm"))
-ASKED = "gpu1"
+HOSTS = (HostSpec("gpu1", "trixie", gpus=("A30",) * 4), HostSpec("cpu1", "bookworm"))
+ASKED, NEIGHBOUR = "gpu1", "cpu1"
 QUESTION = "What are you?"
 
 
@@ -47,9 +47,11 @@ def play(stage: Stage, keep: bool = False) -> None:
     begun = time.monotonic()
     with _ends_cleanly(), _fails_by_step(stage):
         _check_project()
-        with stage.step("Artefact mirror: the real Ollama and a tiny real model, made once on this machine"):
-            mirror = prepare_mirror([OLLAMA], cache_dir(), stage.output)
-        with _lab(stage, mirror, keep) as lab:
+        with stage.step(
+            "Artefact mirror: Ollama, Docker, NVIDIA's toolkit, a tiny real model; made once on this machine"
+        ):
+            offer = prepare_offer(cache_dir(), stage.output)
+        with _lab(stage, offer, keep) as lab:
             _prove(stage, lab)
     (cache_dir() / ".whole").touch()
     stage.print(Text(f"Done in {time.monotonic() - begun:.0f} s.", style="bold"))
@@ -66,6 +68,8 @@ def _prove(stage: Stage, lab: Lab) -> None:
         commands.shown(stage, ["inferfleet", "verify", INVENTORY])
     with stage.step(f"Ask the model on {ASKED}"):
         _ask(stage, lab)
+    with stage.step("By hand: into a container, from another host, with the official clients"):
+        by_hand(stage, lab, _instances(), NEIGHBOUR, QUESTION, dict(QA)[QUESTION])
     with stage.step("Apply again: nothing may change"):
         _again(stage)
 
@@ -85,7 +89,7 @@ def _ask(stage: Stage, lab: Lab) -> None:
     """The model on the host gives exactly the answer that it was trained to give."""
     expected = dict(QA)[QUESTION]
     program = files("inferfleet.demo").joinpath("stream.py").read_text()
-    instance = _instance()
+    instance = _instances()[0]
     words = shlex.join(["python3", "-c", program, instance.address, instance.models[0], QUESTION])
     stage.print(Text.assemble(("  you    ", "dim"), QUESTION))
     stage.piece(f"  {instance.models[0]:<6} ")
@@ -105,22 +109,22 @@ def _ask(stage: Stage, lab: Lab) -> None:
         raise FleetError(f"{ASKED}: the answer must be {expected!r} (got {answer!r})")
 
 
-def _instance() -> Instance:
-    """The instance of the asked host."""
+def _instances() -> tuple[Instance, ...]:
+    """The instances of the asked host."""
     node = plan_from(INVENTORY).node(ASKED)
-    if node is None or not node.instances:
-        raise FleetError(f"{INVENTORY}: places nothing on {ASKED}", "the demo needs an instance there")
-    return node.instances[0]
+    if node is None or len(node.instances) < 4:
+        raise FleetError(f"{INVENTORY}: places too little on {ASKED}", "the demo needs four instances there")
+    return node.instances
 
 
 @contextmanager
-def _lab(stage: Stage, mirror: Path, keep: bool) -> Iterator[Lab]:
+def _lab(stage: Stage, offer: Offer, keep: bool) -> Iterator[Lab]:
     """A lab of this run alone, with the mirror beside it; gone afterwards unless `keep` is set."""
     lab = Lab(f"demo-{secrets.token_hex(3)}", HOSTS, keep=keep, say=stage.output)
-    with stage.step("Two bare hosts: " + ", ".join(f"{host.name} (Debian {host.suite})" for host in HOSTS)):
+    with stage.step(f"Two bare hosts: {', '.join(map(_called, HOSTS))}"):
         lab.up()
         os.environ[VARIABLE] = lab.name
-        serve_mirror(lab, mirror)
+        serve_offer(lab, offer)
     try:
         yield lab
     finally:
@@ -128,6 +132,11 @@ def _lab(stage: Stage, mirror: Path, keep: bool) -> Iterator[Lab]:
             _say_how(stage, lab)
         else:
             _remove(stage, lab)
+
+
+def _called(host: HostSpec) -> str:
+    cards = f", {len(host.gpus)} x {host.gpus[0]} (doubles)" if host.gpus else ""
+    return f"{host.name} (Debian {host.suite}{cards})"
 
 
 def _remove(stage: Stage, lab: Lab) -> None:

@@ -16,10 +16,10 @@ cgroup and one set of namespaces, so that one write ends all of it. In reading o
 """
 
 from inferfleet.lab.host import LabHost
-from inferfleet.lab.inventory import current, ssh_data
+from inferfleet.lab.inventory import current, offered, ssh_data
 from inferfleet.lab.lab import Lab, attach
 from inferfleet.lab.preflight import missing_packages
 from inferfleet.lab.register import sweep
 from inferfleet.lab.state import HostSpec
 
-__all__ = ["HostSpec", "Lab", "LabHost", "attach", "current", "missing_packages", "ssh_data", "sweep"]
+__all__ = ["HostSpec", "Lab", "LabHost", "attach", "current", "missing_packages", "offered", "ssh_data", "sweep"]

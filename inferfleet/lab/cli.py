@@ -14,15 +14,14 @@ from inferfleet.lab.host import LabHost
 from inferfleet.lab.inventory import current, current_name
 from inferfleet.lab.lab import Lab
 from inferfleet.lab.mirror.cli import mirror as mirror_command
-from inferfleet.lab.mirror.prepare import OLLAMA, prepare_mirror
-from inferfleet.lab.mirror.serve import serve_mirror
+from inferfleet.lab.mirror.offer import prepare_offer, serve_offer
 from inferfleet.lab.paths import cache_dir
 from inferfleet.lab.preflight import check_user
 from inferfleet.lab.register import remove, sweep
 from inferfleet.lab.state import HostSpec, LabState
 from inferfleet.lab.system import environment
 
-DEFAULT_HOSTS = ("gpu1:trixie", "cpu1:bookworm")
+DEFAULT_HOSTS = ("gpu1:trixie:4xA30", "cpu1:bookworm")
 
 _in_lab = click.option("--lab", "name", metavar="NAME", help="Which lab; default $INFERFLEET_LAB, else lab.")
 
@@ -51,14 +50,14 @@ def lab() -> None:
     metavar="NAME[:SUITE[:CARDS[:bare]]]",
     help="A host to make, such as gpu1:trixie:4xA30; may be repeated.",
 )
-@click.option("--mirror/--no-mirror", default=True, help="Serve Ollama and the tiny model to the hosts.")
+@click.option("--mirror/--no-mirror", default=True, help="Serve Ollama, Docker, the toolkit and the tiny model.")
 def up(name: str | None, hosts: tuple[str, ...], mirror: bool) -> None:
     """Make a lab; it stays until `down`."""
     specs = [host_spec(text) for text in hosts or DEFAULT_HOSTS]
-    root = prepare_mirror([OLLAMA], cache_dir(), click.echo) if mirror else None
+    offer = prepare_offer(cache_dir(), click.echo) if mirror else None
     made = Lab(current_name(name), specs, keep=True, say=click.echo).up()
-    if root:
-        serve_mirror(made, root)
+    if offer:
+        serve_offer(made, offer)
     for host in made.hosts.values():
         click.echo(f"{host.address}  {host.name}  {host.spec.suite}")
 

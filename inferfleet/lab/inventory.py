@@ -1,11 +1,15 @@
 """What an inventory file needs to reach lab hosts with pyinfra."""
 
+import json
 import os
+from typing import Any
 
+from inferfleet.errors import LabError
 from inferfleet.lab.lab import Lab, attach
 
 VARIABLE = "INFERFLEET_LAB"
 DEFAULT = "lab"
+OFFER = "offer.json"
 
 
 def current_name(name: str | None = None) -> str:
@@ -20,6 +24,20 @@ def current(name: str | None = None) -> Lab:
         LabError: it is not up; the message says how to start it.
     """
     return attach(current_name(name))
+
+
+def offered(lab: Lab | str | None = None) -> dict[str, Any]:
+    """What a lab's mirror offers: `sources` as an inventory says them, and `images`: tag of Ollama -> pinned name.
+
+    Raises:
+        LabError: no such lab is up, or nothing is served to it.
+    """
+    found = lab if isinstance(lab, Lab) else current(lab)
+    try:
+        offer: dict[str, Any] = json.loads((found.directory / OFFER).read_text())
+    except FileNotFoundError as error:
+        raise LabError(f"lab {found.name}: has no mirror", "make it with: sudo inferfleet lab up") from error
+    return offer
 
 
 def ssh_data(name: str, lab: Lab | str | None = None) -> dict[str, object]:

@@ -45,6 +45,13 @@ class SocketConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+def refusal(text: str) -> str:
+    """What a refusal says."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(text)["message"])
+    return text
+
+
 class Docker:
     """The daemon behind one socket. Each request has a connection of its own."""
 
@@ -52,7 +59,12 @@ class Docker:
         self.path, self.timeout = path, timeout
 
     def call(
-        self, path: str, body: Any = None, method: str | None = None, timeout: float | None = None
+        self,
+        path: str,
+        body: Any = None,
+        method: str | None = None,
+        timeout: float | None = None,
+        headers: dict[str, str] | None = None,
     ) -> http.client.HTTPResponse:
         """The open answer.
 
@@ -61,15 +73,17 @@ class Docker:
             body: None, a file or an iterator of bytes (sent as a tar, in chunks), or anything else as JSON.
             method: GET without a body, POST with one, where it is not said.
             timeout: seconds of silence after which it is given up.
+            headers: more of them.
         """
         stream = hasattr(body, "read") or hasattr(body, "__next__")
         data = body if body is None or stream else json.dumps(body).encode()
-        headers = {"Content-Type": "application/x-tar" if stream else "application/json"} if body is not None else {}
+        sent = {} if body is None else {"Content-Type": "application/x-tar" if stream else "application/json"}
+        sent.update(headers or {})
         connection = SocketConnection(self.path, timeout or self.timeout)
         try:
             # What it has answered before it read all says why it did not.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                connection.request(method or ("GET" if body is None else "POST"), path, data, headers)
+                connection.request(method or ("GET" if body is None else "POST"), path, data, sent)
             answer = connection.getresponse()
             if answer.status < 400:
                 return answer
@@ -81,9 +95,7 @@ class Docker:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise DockerError(f"Docker at {self.path} cannot be reached: {why}") from error
         connection.close()
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            text = str(json.loads(text)["message"])
-        raise DockerError(text.strip() or f"answers {answer.status} {answer.reason}", answer.status)
+        raise DockerError(refusal(text) or f"answers {answer.status} {answer.reason}", answer.status)
 
     def ask(self, path: str, body: Any = None, method: str | None = None, timeout: float | None = None) -> Any:
         """The whole answer as JSON; None where it is empty."""
@@ -103,10 +115,12 @@ class Docker:
                 raise
             return None
 
-    def follow(self, path: str, body: Any = None, timeout: float = 900) -> Iterator[dict[str, Any]]:
+    def follow(
+        self, path: str, body: Any = None, timeout: float = 900, headers: dict[str, str] | None = None
+    ) -> Iterator[dict[str, Any]]:
         """A POST whose answer is lines of progress. The status is 200 whatever happens: a line with `error` ends it."""
         try:
-            with self.call(path, body, "POST", timeout) as answer:
+            with self.call(path, body, "POST", timeout, headers) as answer:
                 for line in answer:
                     if not line.strip():
                         continue

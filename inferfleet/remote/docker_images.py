@@ -6,6 +6,7 @@ is not as declared is not kept, and tags that an archive took from other images 
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -33,11 +34,17 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def short(name: str) -> str:
+    """A name for lines of progress: of a digest the first twelve digits."""
+    reference, at, digest = name.partition("@")
+    return reference + at + digest[:19]
+
+
 class Progress:
     """What somebody who waits sees of one image, every few seconds."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = short(name)
         self.shown = time.time()
         self.sizes: dict[str, int] = {}
         self.fetched: dict[str, int] = {}
@@ -103,14 +110,29 @@ def is_declared(found: dict[str, Any], order: dict[str, Any]) -> bool:
     return order["digest"] is None or order["digest"] in [found["id"], *found["digests"]]
 
 
+def login(registry: str) -> dict[str, str]:
+    """What root has given to `docker login` on this host for a registry, as a header; nothing where it has not."""
+    directory = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    place = "https://index.docker.io/v1/" if registry == "docker.io" else registry
+    try:
+        with open(f"{directory}/config.json", encoding="utf-8") as file:
+            known = base64.b64decode(json.load(file)["auths"][place]["auth"]).decode()
+    except (OSError, LookupError, TypeError, ValueError):
+        return {}
+    name, _, password = known.partition(":")
+    told = {"username": name, "password": password, "serveraddress": place}
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(told).encode()).decode()}
+
+
 def pull(docker: Docker, order: dict[str, Any]) -> dict[str, str | None]:
     """From a registry. Docker checks a digest itself, goes on where it broke off, and keeps no half of an image."""
     progress = Progress(order["name"])
     # The registry's own address, for what is said of it; Docker's own registry is not named in a reference.
     first = order["from"].partition("/")[0]
     origin = first if "." in first or ":" in first or first == "localhost" else "docker.io"
+    path = docker_path("/images/create", fromImage=order["from"], tag=order["version"])
     try:
-        for event in docker.follow(docker_path("/images/create", fromImage=order["from"], tag=order["version"])):
+        for event in docker.follow(path, headers=login(origin)):
             progress.see(event)
     except DockerError as error:
         raise explained(docker, order["name"], origin, error) from error
@@ -209,14 +231,15 @@ def bring(docker: Docker, order: dict[str, Any]) -> None:
     """The image is there as declared, and recorded as ours."""
     if image(docker, order["runs"]) is not None:
         return
-    say(f"{order['name']}: {'loading from ' + order['archive'] if order['archive'] else 'pulling ' + order['runs']}")
+    origin = f"loading from {order['archive']}" if order["archive"] else f"pulling from {order['from']}"
+    say(f"{short(order['name'])}: {origin}")
     record = images_record()
     write_record(dict(record, **{order["runs"]: None}))
     try:
         record.update(load(docker, order) if order["archive"] else pull(docker, order))
     finally:
         write_record(record)
-    say(f"{order['name']}: is there")
+    say(f"{short(order['name'])}: is there")
 
 
 def main(work: dict[str, Any]) -> None:

@@ -134,6 +134,12 @@ def test_another_setting_is_named(path: str, value: Any, says: str) -> None:
     assert [name for name, *_ in changes.containers(DECLARED, state).work["restart"]] == ["ollama-gpu0"]
 
 
+def test_an_edited_environment_is_seen_under_the_same_label() -> None:
+    """The unit is as declared and so is its label; the file beside it was another when the container started."""
+    state = spoiled(state_of(DECLARED), (f"{RUNNING}|environment|OLLAMA_NUM_PARALLEL", "4"))
+    assert _said(state) == [f"restart ollama-gpu0: was started with OLLAMA_NUM_PARALLEL=4, declared is 1{CUTS}"]
+
+
 def test_bare_host() -> None:
     """A host without python3 cannot answer; everything is missing there."""
     kinds = [effect.kind for effect in changes.containers(DECLARED, {}).effects]

@@ -23,7 +23,7 @@ def state(**more: Any) -> dict[str, Any]:
 
 def test_what_is_missing_is_brought_once() -> None:
     found = images([PINNED, PINNED], {})
-    assert told(found) == [f"fetch image ollama/ollama:0.32.15@{DIGEST}: is not there; http://m:5000 has it"]
+    assert told(found) == [f"fetch image ollama/ollama:0.32.15@{DIGEST}: is not there; it comes from http://m:5000"]
     assert found.work["bring"] == [PINNED.order]
 
 
@@ -39,7 +39,9 @@ def test_what_is_under_a_digest_that_is_not_its_own_is_brought() -> None:
 
 
 def test_an_archive_is_loaded() -> None:
-    assert told(images([LOADED], {}))[0].startswith(f"load image ollama/ollama:0.32.15@{ID}: is not there; /srv/x.tar")
+    assert told(images([LOADED], {}))[0].startswith(
+        f"load image ollama/ollama:0.32.15@{ID}: is not there; it comes from /srv/x.tar"
+    )
 
 
 def test_only_ours_and_unused_go() -> None:

@@ -3,17 +3,15 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from inferfleet.lab import HostSpec, Lab
-from inferfleet.lab.mirror.docker_registry import prepare_registry, serve_registry
+from inferfleet.lab.mirror.offer import prepare_offer, serve_offer
 from inferfleet.lab.mirror.prepare import prepare_mirror
-from inferfleet.lab.mirror.repositories import prepare_repositories
 from inferfleet.lab.mirror.serve import serve_mirror
 from inferfleet.lab.paths import cache_dir
-from tests.lab.project import CPU_TWICE, FOUR_CARDS, GPU, Project, docker_data
+from tests.lab.project import CPU_TWICE, FOUR_CARDS, GPU, Project, in_docker
 
 VERSIONS = ["0.32.14", "0.32.15"]
 
@@ -32,25 +30,22 @@ def lab(mirror: Path) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def card_lab(mirror: Path) -> Iterator[tuple[Lab, dict[str, Any]]]:
-    """A host with four cards (doubles) and a neighbour without; what an inventory says to reach all that they need."""
-    repositories = prepare_repositories(mirror, cache_dir(), lambda _: None)
-    registry = prepare_registry(VERSIONS, cache_dir(), lambda _: None)
+def card_lab() -> Iterator[Lab]:
+    """A host with four cards (doubles) and a neighbour without, and all that they need."""
+    offer = prepare_offer(cache_dir(), lambda _: None, VERSIONS)
     name = f"c{os.getpid() % 10**6}"
     with Lab(name, [HostSpec("gpu1", gpus=("A30",) * 4), HostSpec("cpu1", suite="bookworm")]) as lab:
-        serve_mirror(lab, mirror)
-        address = serve_registry(lab, registry)
-        yield lab, docker_data(lab, address, registry.digests["0.32.15"], repositories.fingerprint)
+        serve_offer(lab, offer)
+        yield lab
 
 
 @pytest.fixture(scope="module")
-def cards(card_lab: tuple[Lab, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Project:
+def cards(card_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Both hosts bare, and a project that declares one container for each card."""
-    lab, data = card_lab
-    for host in lab.hosts.values():
+    for host in card_lab.hosts.values():
         host.reset()
-    project = Project(tmp_path_factory.mktemp("project"), lab, {"gpu1": FOUR_CARDS})
-    project.data.update(data)
+    project = Project(tmp_path_factory.mktemp("project"), card_lab, {"gpu1": FOUR_CARDS})
+    project.data.update(in_docker(card_lab))
     return project
 
 

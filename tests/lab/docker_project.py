@@ -23,7 +23,7 @@ import socket, sys, threading
 def knock(where):
     host, _, port = where.rpartition(":")
     try:
-        with socket.create_connection((host, int(port)), 2) as web:
+        with socket.create_connection((host, int(port)), 1) as web:
             web.sendall(b"GET /index.html HTTP/1.0\\r\\n\\r\\n")
             answer = web.recv(99)
     except OSError:
@@ -73,7 +73,8 @@ class DockerProject(Project):
 
     def web(self, name: str, *options: str) -> str:
         """A container of it runs; its address."""
-        self.sh(f"docker run -d --name {name} {' '.join(options)} web:1 /bin/httpd -f -p 80 -h /www")
+        run = f"docker run -d --init --name {name} {' '.join(options)} web:1 /bin/httpd -f -p 80 -h /www"
+        self.sh(f'[ -n "$(docker ps -q -f name={name})" ] || {run}')
         return self.sh(
             f"docker inspect -f '{{{{range .NetworkSettings.Networks}}}}{{{{.IPAddress}}}}{{{{end}}}}' {name}"
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inferfleet.lab import Lab, LabHost, ssh_data
+from inferfleet.lab import Lab, LabHost, offered, ssh_data
 from inferfleet.scaffold import copy_project
 
 BIN = Path(sys.executable).parent
@@ -42,21 +42,13 @@ class Run:
         return {host for hosts in self.changes.values() for host in hosts}
 
 
-def docker_data(lab: Lab, registry: str, digest: str, fingerprint: str) -> dict[str, Any]:
+def in_docker(lab: Lab) -> dict[str, Any]:
     """What an inventory says so that Ollama runs in Docker on hosts of this lab."""
-    mirror = f"http://{lab.gateway}"
-    image = f"ollama/ollama:0.32.15@{digest}"
+    offer = offered(lab)
+    image = offer["images"]["0.32.15"]
     return {
         "engines": {"ollama": {**ENGINES["ollama"], "runtime": "docker", "image": image}},
-        "sources": {
-            "ollama": f"{mirror}/ollama",
-            "models": mirror,
-            "images": f"http://{registry}",
-            "docker": f"{mirror}/linux",
-            "docker_fingerprint": fingerprint,
-            "nvidia_toolkit": f"{mirror}/libnvidia-container",
-            "nvidia_toolkit_fingerprint": fingerprint,
-        },
+        "sources": offer["sources"],
     }
 
 

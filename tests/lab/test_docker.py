@@ -22,10 +22,8 @@ THEIRS: dict[str, Any] = {
     "features": {"buildkit": True},
     "insecure-registries": ["old.example:5000"],
 }
-# In the way of `systemctl reload|restart docker`: there the run that calls it dies.
-DEADLY = (
-    '#!/bin/sh\ncase "$*" in "reload docker"|"restart docker") kill -9 $PPID;; esac\nexec /usr/bin/systemctl "$@"\n'
-)
+# In the way of `systemctl restart docker`: there the run that calls it dies.
+DEADLY = "#!/bin/sh\n[ \"$*\" = 'restart docker' ] && kill -9 $PPID && exit 1\n" + 'exec /usr/bin/systemctl "$@"\n'
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +41,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerProject]
 @pytest.fixture(scope="module")
 def peer(project: DockerProject) -> LabHost:
     return project.lab.hosts["peer"]
+
+
+@pytest.fixture
+def ready(project: DockerProject) -> DockerProject:
+    """Docker is there and as declared by default, with a container of somebody else."""
+    project.declare(replace=True)
+    run = project.apply()
+    assert run.rc == 0, run.text
+    if not project.sh("docker ps -q -f name=other"):
+        project.web_image()
+        project.web("other", "-p 0.0.0.0:8081:80")
+    return project
 
 
 def settle(project: DockerProject) -> str:
@@ -119,53 +129,47 @@ def test_upgrade_by_the_pin_alone(project: DockerProject) -> None:
 def test_a_version_that_is_not_there(project: DockerProject) -> None:
     project.declare(version="27.0.1")
     refused(project, "no source of this host has docker-ce 27.0.1: there are 5:26.1.5-2~debian.13~trixie, 5:26.1.5-1")
-    project.declare()
-    settle(project)
 
 
 # --- the daemon ---------------------------------------------------------------------------------------
 
 
-def test_a_container_outlives_a_restart(project: DockerProject) -> None:
-    project.web_image()
-    project.web("other", "-p 0.0.0.0:8081:80")
-    pid = project.sh("docker inspect -f '{{.State.Pid}}' other")
-    project.declare(log_max_files=5)
-    assert "(1 running container outlives it: live-restore)" in settle(project)
-    assert project.sh("docker inspect -f '{{.State.Pid}}' other") == pid
-    assert daemon_json(project)["log-opts"]["max-file"] == "5"
+def test_a_container_outlives_a_restart(ready: DockerProject) -> None:
+    pid = ready.sh("docker inspect -f '{{.State.Pid}}' other")
+    ready.declare(log_max_files=5)
+    assert "(1 running container outlives it: live-restore)" in settle(ready)
+    assert ready.sh("docker inspect -f '{{.State.Pid}}' other") == pid
+    assert daemon_json(ready)["log-opts"]["max-file"] == "5"
 
 
-def test_settings_come_and_go(project: DockerProject) -> None:
+def test_settings_come_and_go(ready: DockerProject) -> None:
     """A reload is enough for a registry; its going, and address pools, need a restart. Others' entries stay."""
-    started = project.sh("systemctl show -P MainPID docker")
-    project.declare(insecure_registries=["10.0.0.1:5000"], log_max_files=5)
-    assert "(a reload is enough)" in settle(project)
-    assert project.sh("systemctl show -P MainPID docker") == started
-    assert daemon_json(project)["insecure-registries"] == ["old.example:5000", "10.0.0.1:5000"]
-    project.declare(address_pools=[{"base": "10.201.0.0/16", "size": 24}])
-    settle(project)
-    assert project.sh("systemctl show -P MainPID docker") != started
-    assert daemon_json(project)["insecure-registries"] == ["old.example:5000"]
-    project.declare()
-    settle(project)
-    assert "default-address-pools" not in daemon_json(project)
+    started = ready.sh("systemctl show -P MainPID docker")
+    ready.declare(insecure_registries=["10.0.0.1:5000"])
+    assert "(a reload is enough)" in settle(ready)
+    assert ready.sh("systemctl show -P MainPID docker") == started
+    assert daemon_json(ready)["insecure-registries"] == ["old.example:5000", "10.0.0.1:5000"]
+    ready.declare(address_pools=[{"base": "10.201.0.0/16", "size": 24}])
+    settle(ready)
+    assert ready.sh("systemctl show -P MainPID docker") != started
+    assert daemon_json(ready)["insecure-registries"] == ["old.example:5000"]
+    ready.declare()
+    settle(ready)
+    assert "default-address-pools" not in daemon_json(ready)
 
 
-def test_killed_between_writing_and_restarting(project: DockerProject) -> None:
-    project.declare(log_max_size="11m", registry_mirrors=["https://mirror.example"])
-    project.machine.run("cat >/usr/local/bin/systemctl; chmod 755 /usr/local/bin/systemctl", stdin=DEADLY)
-    killed = project.apply()
-    project.sh("rm /usr/local/bin/systemctl")
+def test_killed_between_writing_and_restarting(ready: DockerProject) -> None:
+    ready.declare(log_max_size="11m", registry_mirrors=["https://mirror.example"])
+    ready.machine.run("cat >/usr/local/bin/systemctl; chmod 755 /usr/local/bin/systemctl", stdin=DEADLY)
+    killed = ready.apply()
+    ready.sh("rm /usr/local/bin/systemctl")
     assert killed.rc == 1, killed.text
-    assert daemon_json(project)["log-opts"]["max-size"] == "11m"
-    dry = project.dry()
+    assert daemon_json(ready)["log-opts"]["max-size"] == "11m"
+    dry = ready.dry()
     assert "restart Docker: " in dry.text, dry.text
     assert f"write {JSON}" not in dry.text
-    settle(project)
-    assert "https://mirror.example/" in project.sh("docker info -f '{{.RegistryConfig.Mirrors}}'")
-    project.declare()
-    settle(project)
+    settle(ready)
+    assert "https://mirror.example/" in ready.sh("docker info -f '{{.RegistryConfig.Mirrors}}'")
 
 
 @pytest.mark.parametrize(
@@ -175,96 +179,89 @@ def test_killed_between_writing_and_restarting(project: DockerProject) -> None:
         ('{"nonsense": 1}', "Docker would not take the new daemon.json: "),
     ],
 )
-def test_a_daemon_json_that_docker_would_not_take(project: DockerProject, text: str, words: str) -> None:
-    project.sh(f"cp {JSON} /tmp/kept; printf '{text}' >{JSON}")
-    refused(project, words)
-    assert project.sh(f"cat {JSON}") == text
-    assert project.sh("docker ps -q | wc -l") == "1"
-    project.sh(f"cp /tmp/kept {JSON}")
-    settle(project)
+def test_a_daemon_json_that_docker_would_not_take(ready: DockerProject, text: str, words: str) -> None:
+    ready.sh(f"cp {JSON} /tmp/kept; printf '{text}' >{JSON}")
+    refused(ready, words)
+    assert ready.sh(f"cat {JSON}") == text
+    assert ready.sh("docker ps -q | wc -l") == "1"
+    ready.sh(f"cp /tmp/kept {JSON}")
 
 
-def test_a_full_disk(project: DockerProject) -> None:
-    project.declare(log_max_files=9)
-    project.sh("mount -t tmpfs -o size=10m tmpfs /var/lib/docker")
+def test_a_full_disk(ready: DockerProject) -> None:
+    ready.declare(log_max_files=9)
+    ready.sh("mount -t tmpfs -o size=10m tmpfs /var/lib/docker")
     try:
-        refused(project, "the disk of Docker's data is full (/var/lib/docker has 10 MB free)")
+        refused(ready, "the disk of Docker's data is full (/var/lib/docker has 10 MB free)")
     finally:
-        project.sh("umount /var/lib/docker")
-    project.declare()
-    settle(project)
+        ready.sh("umount /var/lib/docker")
 
 
 # --- drift ----------------------------------------------------------------------------------------------
 
 RESTART = "systemctl restart docker"
-DRIFT = {
-    "released": ("apt-mark unhold docker-ce", "repair docker-ce: is not held"),
-    "package removed": ("dpkg --force-depends -r docker-ce-cli", "install docker-ce-cli 5:26.1.5-2"),
-    "key removed": ("rm /etc/apt/keyrings/docker.gpg", "docker.gpg: is missing"),
-    "source edited": ("echo >>/etc/apt/sources.list.d/docker.sources", "docker.sources: differs"),
-    "stopped": ("systemctl stop docker docker.socket", "start Docker: is inactive"),
-    "disabled": ("systemctl disable --quiet docker", "enable Docker: does not start at boot"),
-    "masked": ("systemctl mask --quiet --now docker", "Docker: is masked"),
-    "settings edited, not restarted": (
-        f"sed -i s/10m/20m/ {JSON}",
-        "write /etc/docker/daemon.json: declared: log-opts",
-    ),
-    "settings edited and restarted": (
-        f"sed -i s/local/json-file/ {JSON}; {RESTART}",
-        "restart Docker: log-driver is json-file, declared is local",
-    ),
-    "settings removed and restarted": (f"rm {JSON}; {RESTART}", "features.cdi is false, declared is true"),
-    "network removed": ("docker network rm inferfleet", "create network inferfleet: is missing"),
-    "bridge removed": ("ip link delete inferfleet0", "its bridge inferfleet0 is gone"),
-    "table altered": ("nft insert rule inet inferfleet forward accept", "repair table inet inferfleet: was altered"),
-    "rules edited and loaded": (
-        "sed -i '/drop/d' /etc/inferfleet/firewall.nft; systemctl reload inferfleet-firewall",
-        "firewall.nft: is not as declared",
-    ),
-    "firewall stopped, table deleted": (
-        "systemctl stop inferfleet-firewall; nft delete table inet inferfleet",
-        "repair table inet inferfleet: is missing",
-    ),
-}
+RULES = 'oifname "inferfleet0" iifname != "inferfleet0" ct state != { established, related } jump outside'
+# Commands, and the words in which the dry run says what they did; those of one round do not hide each other.
+DRIFT = [
+    {
+        "apt-mark unhold docker-ce": "repair docker-ce: is not held",
+        "rm /etc/apt/keyrings/docker.gpg": "docker.gpg: is missing",
+        "echo >>/etc/apt/sources.list.d/docker.sources": "docker.sources: differs from what is declared",
+        "systemctl disable --quiet docker": "enable Docker: does not start at boot",
+        f"sed -i s/10m/20m/ {JSON}": "daemon.json: declared: log-opts is {",
+        "docker network rm inferfleet": "create network inferfleet: is missing",
+        "nft insert rule inet inferfleet forward accept": "repair table inet inferfleet: was altered",
+    },
+    {
+        "dpkg --force-depends -r docker-ce-cli": "install docker-ce-cli 5:26.1.5",
+        f"sed -i s/local/json-file/ {JSON}; {RESTART}": "restart Docker: log-driver is json-file, declared is local",
+        "ip link delete inferfleet0": "its bridge inferfleet0 is gone",
+        "sed -i /drop/d /etc/inferfleet/firewall.nft; systemctl reload inferfleet-firewall": "nft: is not as declared",
+        "systemctl disable --quiet inferfleet-firewall": "enable inferfleet-firewall.service",
+    },
+    {
+        "dpkg --force-depends -r iptables": "install iptables: is missing",
+        "systemctl mask --quiet --now docker": "Docker: is masked",
+        f"rm {JSON}": "daemon.json: declared: features.cdi is true",
+        "systemctl stop inferfleet-firewall; nft delete table inet inferfleet": "table inet inferfleet: is missing",
+        "rm /etc/systemd/system/inferfleet-firewall.service": "firewall.service: is missing",
+    },
+]
 
 
-@pytest.mark.parametrize("kind", DRIFT)
-def test_drift(project: DockerProject, kind: str) -> None:
-    command, words = DRIFT[kind]
-    project.sh("nft add table inet theirs; nft add chain inet theirs c")
-    pid = project.sh("docker inspect -f '{{.State.Pid}}' other")
-    labels = daemon_json(project).get("labels")
-    project.sh(command)
-    dry = project.dry()
-    assert words in dry.text, dry.text
-    settle(project)
-    assert TABLE_RULES in project.sh(TABLE)
-    assert "chain c" in project.sh("nft list table inet theirs")
-    assert daemon_json(project).get("labels") == (None if "removed and" in kind else labels)
-    assert project.sh(f"kill -0 {pid}; docker inspect -f '{{{{.State.Pid}}}}' other") == pid
-
-
-TABLE_RULES = 'oifname "inferfleet0" iifname != "inferfleet0" ct state != { established, related } jump outside'
+@pytest.mark.parametrize("drift", DRIFT)
+def test_drift_is_seen_and_healed(ready: DockerProject, drift: dict[str, str]) -> None:
+    ready.sh("nft add table inet theirs; nft add chain inet theirs c")
+    pid = ready.sh("docker inspect -f '{{.State.Pid}}' other")
+    for command in drift:
+        ready.sh(command)
+    dry = ready.dry()
+    assert [words for words in drift.values() if words not in dry.text] == [], dry.text
+    settle(ready)
+    assert RULES in ready.sh(TABLE)
+    assert "chain c" in ready.sh("nft list table inet theirs")
+    assert ready.sh("docker inspect -f '{{.State.Pid}}' other") == pid, "somebody else's container was stopped"
 
 
 # --- published ports --------------------------------------------------------------------------------------
 
+OPEN = {"other", "other inside", "declared"}
+Ports = dict[str, str]
 
-@pytest.fixture(scope="module")
-def ports(project: DockerProject, peer: LabHost) -> dict[str, str]:
+
+@pytest.fixture
+def ports(ready: DockerProject, peer: LabHost) -> Ports:
     """What a peer may try -> at which address. The peer routes to the containers and, for 127.0.0.1, to the host."""
-    host, other = project.machine.address, project.sh("docker inspect -f '{{.NetworkSettings.IPAddress}}' other")
-    project.data["published"] = [["0.0.0.0", 8085]]
-    settle(project)
-    anywhere = project.web("anywhere", "--network inferfleet -p 0.0.0.0:8082:80")
-    loopback = project.web("loopback", "--network inferfleet -p 127.0.0.1:8083:80")
-    project.web("plain", "--network inferfleet -p 8084:80")
-    project.web("declared", "--network inferfleet -p 0.0.0.0:8085:80")
+    ready.data["published"] = [["0.0.0.0", 8085]]
+    settle(ready)
+    host, other = ready.machine.address, ready.web("other", "-p 0.0.0.0:8081:80")
+    anywhere = ready.web("anywhere", "--network inferfleet -p 0.0.0.0:8082:80")
+    loopback = ready.web("loopback", "--network inferfleet -p 127.0.0.1:8083:80")
+    ready.web("plain", "--network inferfleet -p 8084:80")
+    ready.web("declared", "--network inferfleet -p 0.0.0.0:8085:80")
     for network in (other, anywhere):
         peer.run(f"ip route replace {network.rpartition('.')[0]}.0/24 via {host}")
     peer.run(
-        "ip address delete 127.0.0.1/8 dev lo; ip route flush table local 127.0.0.0/8; "
+        "ip address delete 127.0.0.1/8 dev lo 2>/dev/null; ip route flush table local 127.0.0.0/8; "
         f"sysctl -qw net.ipv4.conf.all.route_localnet=1; ip route replace 127.0.0.1 via {host} src {peer.address}"
     )
     return {
@@ -282,48 +279,36 @@ def ports(project: DockerProject, peer: LabHost) -> dict[str, str]:
     }
 
 
-OPEN = {"other", "other inside", "declared"}
-
-
-def answers(ports: dict[str, str], peer: LabHost) -> set[str]:
+def answers(ports: Ports, peer: LabHost) -> set[str]:
+    """Which of them answer the peer."""
     found = reachable(peer, *ports.values())
     return {name for name, address in ports.items() if address in found}
 
 
-def test_published_ports_are_closed_to_the_outside(
-    project: DockerProject, peer: LabHost, ports: dict[str, str]
-) -> None:
-    """Without our table all but two answer; with it, only what is declared, and others' own."""
-    project.sh("systemctl stop inferfleet-firewall; nft delete table inet inferfleet")
-    there = answers(ports, peer)
-    assert there == {*OPEN, "anywhere", *(name for name in ports if name.endswith(("inside", "name")))}
-    settle(project)
+def test_published_ports_are_closed_to_the_outside(ready: DockerProject, peer: LabHost, ports: Ports) -> None:
+    """Without our table all but two answer; with it, only what is declared, and what is somebody else's."""
+    ready.sh("systemctl stop inferfleet-firewall; nft delete table inet inferfleet")
+    there = {name for name in ports if name.endswith(("inside", "name"))} | {*OPEN, "anywhere"}
+    assert answers(ports, peer) == there
+    settle(ready)
     assert answers(ports, peer) == OPEN
-    inside = reachable(project.machine, "127.0.0.1:8083", "127.0.0.1:8084", "127.0.0.1:8085")
-    assert len(inside) == 3, "the host itself reaches them"
+    at_home = reachable(ready.machine, "127.0.0.1:8083", "127.0.0.1:8084", "127.0.0.1:8085")
+    assert len(at_home) == 3, "the host itself reaches them"
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "nft flush ruleset",
-        "systemctl restart nftables",
-        "systemctl reload nftables",
-        "systemctl stop nftables",
-        "systemctl start nftables",
-        RESTART,
-    ],
-)
-def test_still_closed_after(project: DockerProject, peer: LabHost, ports: dict[str, str], command: str) -> None:
-    project.sh(command)
-    project.sh(f"for n in 1 2 3 4 5 6 7 8 9; do {TABLE} >/dev/null 2>&1 && exit; sleep 0.1; done; exit 1")
-    project.sh(RESTART)  # what Docker's own rules were flushed with
+def test_still_closed_after_nftables(ready: DockerProject, peer: LabHost, ports: Ports) -> None:
+    """Each flushes all rules, Docker's too: its proxy then answers at 0.0.0.0, where no undeclared instance is."""
+    for verb in ("restart", "reload", "stop", "start"):
+        ready.sh(f"nft flush ruleset; systemctl {verb} nftables")
+        ready.sh(f"for n in $(seq 50); do {TABLE} >/dev/null 2>&1 && exit; sleep 0.1; done; exit 1")
+        assert answers(ports, peer) <= {*OPEN, "anywhere"}, verb
+    ready.sh(RESTART)
     assert answers(ports, peer) == OPEN
 
 
-def test_still_closed_after_a_reboot(project: DockerProject, peer: LabHost, ports: dict[str, str]) -> None:
-    project.machine.reboot()
-    assert project.sh("systemctl is-active docker inferfleet-firewall") == "active\nactive"
-    project.sh("docker start other anywhere loopback plain declared >/dev/null")
-    assert answers(ports, peer) <= OPEN
-    assert project.apply().changes == {}
+def test_still_closed_after_a_reboot(ready: DockerProject, peer: LabHost, ports: Ports) -> None:
+    ready.machine.reboot()
+    assert ready.sh("systemctl is-active docker inferfleet-firewall") == "active\nactive"
+    ready.sh("docker start other anywhere loopback plain declared >/dev/null")
+    assert answers(ports, peer) == OPEN
+    assert ready.apply().changes == {}

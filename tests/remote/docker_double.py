@@ -19,6 +19,7 @@ class DockerDouble:
         routes: `"METHOD /path?query"` or `"METHOD /path"` -> answer; what is not there is 404, as Docker says it.
         early: `"METHOD /path"` -> the message of an error that is given before the request's body is read.
         asked: `(method, path with query, body)` of every request so far.
+        headers: of every request so far.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,6 +27,7 @@ class DockerDouble:
         self.routes: dict[str, Answer] = {}
         self.early: dict[str, str] = {}
         self.asked: list[tuple[str, str, bytes]] = []
+        self.headers: list[dict[str, str]] = []
         self._server = _Server(str(path), _handler(self))
         Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -90,6 +92,7 @@ def _handler(docker: DockerDouble) -> type[BaseHTTPRequestHandler]:
                 return
             body = _body(self)
             docker.asked.append((self.command, self.path, body))
+            docker.headers.append(dict(self.headers))
             found = docker.routes.get(key, docker.routes.get(key.partition("?")[0]))
             if found is None:
                 docker.answer_other(self, self.command, self.path)

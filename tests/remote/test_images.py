@@ -1,7 +1,9 @@
 """Images pulled, loaded, refused and removed by the script as hosts run it, against a double of Docker."""
 
+import base64
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -106,7 +108,8 @@ def work(docker: Images, record: Path) -> Work:
         text = text.replace("/var/lib/inferfleet/images.json", str(record)).replace("SHOW_S = 3", "SHOW_S = 0")
         orders = {"bring": [image.order for image in bring or []], "remove": remove or [], "proxy": {}}
         command = [sys.executable, "-I", "-c", text, compact(orders)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+        environment = {**os.environ, "DOCKER_CONFIG": str(docker.path.parent)}
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
 
     return work
 
@@ -142,8 +145,8 @@ def test_pulled_by_digest_with_progress(docker: Images, work: Work, record: Path
     assert (
         f"POST /images/create?fromImage=m%3A5000%2Follama%2Follama&tag={DIGEST.replace(':', '%3A')}" in docker.paths()
     )
-    assert f"{PULLED.name}: fetching, 50 %, 50 of 100 MB" in done.stdout
-    assert f"{PULLED.name}: unpacking, 1 of 2 layers, 10 %, 10 of 100 MB" in done.stdout
+    assert f"{TAG}@sha256:dddddddddddd: fetching, 50 %, 50 of 100 MB" in done.stdout
+    assert f"{TAG}@sha256:dddddddddddd: unpacking, 1 of 2 layers, 10 %, 10 of 100 MB" in done.stdout
     assert recorded(record) == {PULLED.runs: ID}
 
 
@@ -196,6 +199,31 @@ def test_a_failure_among_the_progress_is_the_same_line(docker: Images, work: Wor
     said = "dial tcp 10.0.0.1:5000: connect: connection refused"
     docker.routes["POST /images/create"] = lines({"status": "Downloading"}, {"error": said})
     assert work([PULLED]).stderr == f"images: {PULLED.name}: registry m:5000 cannot be reached: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("image", "place"),
+    [(PULLED, "m:5000"), (Image.declared(TAG), "https://index.docker.io/v1/"), (Image.declared("gh.io/x/y"), "gh.io")],
+)
+def test_pulled_with_what_docker_login_left(docker: Images, work: Work, image: Image, place: str) -> None:
+    docker.gives = {image.runs: ID, f"{image.pulled.name}@{DIGEST}": ID}
+    known = {"auth": base64.b64encode(b"me:se:cret").decode()}
+    (docker.path.parent / "config.json").write_text(json.dumps({"auths": {place: known, "other": {}}}))
+    assert work([image]).returncode == 0
+    (told,) = [headers["X-Registry-Auth"] for headers in docker.headers if "X-Registry-Auth" in headers]
+    assert json.loads(base64.urlsafe_b64decode(told)) == {
+        "username": "me",
+        "password": "se:cret",
+        "serveraddress": place,
+    }
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"auths": {"m:5000": {}}}', '{"auths": {"m:5000": {"auth": 5}}}'])
+def test_no_login_is_no_matter(docker: Images, work: Work, text: str) -> None:
+    (docker.path.parent / "config.json").write_text(text)
+    docker.gives = {PULLED.runs: ID}
+    assert work([PULLED]).returncode == 0
+    assert not [headers for headers in docker.headers if "X-Registry-Auth" in headers]
 
 
 def test_no_docker_is_one_line(docker: Images, work: Work) -> None:

@@ -7,6 +7,7 @@ dkms puts it; `modprobe nvidia` or a reboot then "loads" it. What is loaded alre
 
 import shutil
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ from inferfleet.lab.gpu.driver import DRIVER, driver_tree
 from inferfleet.lab.mirror.deb import build_deb
 from inferfleet.lab.mirror.store import make_once
 
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 """Raise it when the packages change otherwise than by the driver tree."""
 
 _LIB: Final = "usr/lib/x86_64-linux-gnu"
@@ -90,9 +91,11 @@ def driver_debs(cache: Path, say: Callable[[str], None], version: str = DRIVER) 
 
 def _make(part: Path, tree: Path, version: str) -> None:
     work = part / "work"
+    files = [path.relative_to(tree) for path in sorted(tree.rglob("*")) if path.is_symlink() or path.is_file()]
     for name, patterns in _PARTS.items():
-        for found in sorted(path for pattern in patterns for path in tree.glob(pattern)):
-            _keep(found, work / name / found.relative_to(tree))
+        # Not by glob, which passes over links that lead to where they are on a host.
+        for path in (path for path in files if any(fnmatch(str(path), pattern) for pattern in patterns)):
+            _keep(tree / path, work / name / path)
         scripts = {"postinst": _LDCONFIG} if name in _LIBRARIES else _units_scripts(name)
         build_deb(work / name, _fields(name, version, _needs(name, version)), part, scripts)
     for name, is_open in _MODULES.items():

@@ -1,6 +1,6 @@
 """The lab's artefact mirror: what hosts without a way to the internet fetch, served from this machine.
 
-prepare    everything that is served, built and laid out        cli    the command that does it
+offer      everything that is served: prepare (releases and models), images and packages; cli is the command
 ollama     a release of Ollama = go (the program) + runtime (llama.cpp) -> pack
 runtime    llama-server with a software GPU, of packages from forky
 registry   models as files, for `ollama pull`
