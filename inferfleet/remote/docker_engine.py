@@ -143,7 +143,8 @@ def daemon(work: dict[str, Any]) -> None:
     file, record = work["daemon"], work["record"]
     path = os.path.realpath(file["path"])
     old = text_of(path)
-    if file["text"] is not None and old != file["found"]:
+    # A run that died has left its last command at work; this one, which waited for it, may find it done.
+    if file["text"] is not None and old not in (file["found"], file["text"]):
         fail(f"{path} was changed meanwhile; run again")
     new = old if file["text"] is None else file["text"]
     if work["action"] or file["text"] is not None:

@@ -104,6 +104,12 @@ def test_changed_meanwhile(host: Host) -> None:
     assert host.json.read_text() == "{}"
 
 
+def test_written_meanwhile_by_the_run_before(host: Host) -> None:
+    host.json.write_text(NEW)
+    docker_engine.main(host.work())
+    assert host.json.read_text() == NEW
+
+
 def test_what_docker_would_not_take_is_not_written(host: Host) -> None:
     host.answers("dockerd", "echo 'unable to configure the Docker daemon: unknown key x' >&2; exit 1")
     line = fails(host)
