@@ -24,7 +24,7 @@ import socket, sys, threading
 def knock(where):
     host, _, port = where.rpartition(":")
     try:
-        with socket.create_connection((host, int(port)), 1) as web:
+        with socket.create_connection((host, int(port)), 0.7) as web:
             web.sendall(b"GET /index.html HTTP/1.0\\r\\n\\r\\n")
             answer = web.recv(99)
     except OSError:

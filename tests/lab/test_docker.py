@@ -252,7 +252,7 @@ Ports = dict[str, str]
 def ports(ready: DockerProject, peer: LabHost) -> Ports:
     """What a peer may try -> at which address. The peer routes to the containers and, for 127.0.0.1, to the host."""
     ready.data["published"] = [["0.0.0.0", 8085]]
-    settle(ready)
+    assert ready.apply().rc == 0
     host, other = ready.machine.address, ready.web("other", "-p 0.0.0.0:8081:80")
     anywhere = ready.web("anywhere", "--network inferfleet -p 0.0.0.0:8082:80")
     loopback = ready.web("loopback", "--network inferfleet -p 127.0.0.1:8083:80")
