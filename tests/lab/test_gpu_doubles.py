@@ -231,8 +231,10 @@ def test_an_old_driver(host: LabHost) -> None:
 
 
 def test_the_library_is_newer_until_a_reboot_which_shuffles(host: LabHost) -> None:
+    host.run("touch /usr/lib/x86_64-linux-gnu/libnvidia-container.so.1.20.1")
     host.gpus.switch("library-newer")
     host.gpus.switch("shuffled")
+    host.run("ls /usr/lib/x86_64-linux-gnu/libnvidia-container.so.1.20.1")  # is another's
     assert smi(host) == (
         MISMATCH,
         "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.105",

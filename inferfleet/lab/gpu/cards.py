@@ -11,7 +11,7 @@ from typing import Protocol
 from inferfleet.errors import LabError
 from inferfleet.lab.gpu.double import gpuconf
 from inferfleet.lab.gpu.double.gpuconf import Conf
-from inferfleet.lab.gpu.driver import driver_tree
+from inferfleet.lab.gpu.driver import LIBRARIES, driver_tree
 from inferfleet.lab.gpu.place import delivered
 from inferfleet.lab.gpu.switches import SWITCHES
 from inferfleet.lab.paths import cache_dir
@@ -124,9 +124,11 @@ class Gpus(Sequence[Card]):
     def install(self, version: str) -> None:
         """A driver's files are on the disk in place of those there; what is loaded stays as it is."""
         tree = driver_tree(cache_dir(), quiet, version, delivered(self.host.spec)[1])
-        root = self.host.path("/")
-        script = 'rm -f "$1"/usr/lib/x86_64-linux-gnu/lib*nvidia*.so* "$1"/usr/lib/x86_64-linux-gnu/libcuda.so*'
-        self.host.on_disk(["sh", "-c", f'{script}; cp --archive --force "$2"/. "$1"', "install", root, tree])
+        # By the names of ours: libnvidia-container, for one, is another package's.
+        stems = sorted({path.name.split(".so")[0] for path in (tree / LIBRARIES).iterdir()})
+        old = " ".join(f'"$1"/{LIBRARIES}/{stem}.so*' for stem in stems)
+        script = f'rm -f {old}; cp --archive --force "$2"/. "$1"'
+        self.host.on_disk(["sh", "-c", script, "install", self.host.path("/"), tree])
         self.run("ldconfig; depmod 2>/dev/null; systemctl daemon-reload")
 
     def _cards(self) -> list[Card]:

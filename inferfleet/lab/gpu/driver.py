@@ -21,7 +21,7 @@ DRIVER: Final = "580.95.05"
 """The version that hosts are delivered with."""
 
 SOURCES: Final = Path(__file__).parent / "double"
-_LIB: Final = "usr/lib/x86_64-linux-gnu"
+LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
 _FLAGS: Final = ("-std=c11", "-D_DEFAULT_SOURCE", "-O2", "-Wall", "-Wextra", "-Wno-overlength-strings")
 _SHARED: Final = ("-shared", "-fPIC", "-fvisibility=hidden")
 _NVML: Final = ("cards.c", "processes.c", "nvml.c", "nvml_state.c", "nvml_mig.c")
@@ -106,19 +106,19 @@ def libraries(part: Path, compiled: Path, version: str) -> None:
     """The libraries of this version and the links to them."""
     named = {"libnvidia-ml": "libnvidia-ml.so", "libcuda": "libcuda.so", **dict.fromkeys(_EMPTY, "empty.so")}
     for name, source in named.items():
-        copy(compiled / source, part / _LIB / f"{name}.so.{version}", 0o644)
+        copy(compiled / source, part / LIBRARIES / f"{name}.so.{version}", 0o644)
         if suffix := _EMPTY.get(name, "1"):
-            link(part / _LIB / f"{name}.so.{suffix}", f"{name}.so.{version}")
-    link(part / _LIB / "libcuda.so", "libcuda.so.1")
+            link(part / LIBRARIES / f"{name}.so.{suffix}", f"{name}.so.{version}")
+    link(part / LIBRARIES / "libcuda.so", "libcuda.so.1")
 
 
 def vulkan(part: Path, software: Path, version: str) -> None:
     """The software GPU under the name of NVIDIA's Vulkan driver, and the file that leads the Vulkan loader to it."""
     library = f"libGLX_nvidia.so.{version}"
-    copy(software / "lib" / "libvulkan_lvp.so", part / _LIB / library, 0o644)
-    link(part / _LIB / "libGLX_nvidia.so.0", library)
+    copy(software / "lib" / "libvulkan_lvp.so", part / LIBRARIES / library, 0o644)
+    link(part / LIBRARIES / "libGLX_nvidia.so.0", library)
     icd = json.loads((software / "lvp_icd.json").read_text())
-    icd["ICD"]["library_path"] = f"/{_LIB}/{library}"
+    icd["ICD"]["library_path"] = f"/{LIBRARIES}/{library}"
     write(part / "usr/share/vulkan/icd.d/nvidia_icd.json", json.dumps(icd, indent=1) + "\n")
 
 

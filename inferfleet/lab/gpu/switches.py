@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from inferfleet.errors import LabError
 from inferfleet.lab.gpu.catalogue import card_model
 from inferfleet.lab.gpu.conf import identity
 from inferfleet.lab.gpu.driver import DRIVER
@@ -101,7 +102,10 @@ def _memory(part: float) -> Callable[[Machine, int], None]:
 
 
 def _divided(machine: Machine, slot: int) -> None:
-    machine.change(cards={slot: {"mig": card_model(machine.gpu_names[slot]).mig}})
+    mig = card_model(machine.gpu_names[slot]).mig
+    if not mig:
+        raise LabError(f"{machine.name}: card {slot} cannot be divided (got {machine.gpu_names[slot]})", "take an A30")
+    machine.change(cards={slot: {"mig": mig}})
 
 
 def _shuffled(machine: Machine, slot: int) -> None:
