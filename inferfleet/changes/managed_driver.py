@@ -27,6 +27,11 @@ REPOSITORIES = {
 }
 _MACHINES = {"x86_64": "x86_64", "aarch64": "sbsa"}
 META = {"open": "nvidia-open", "proprietary": "cuda-drivers"}
+# Packages that bring the other modules: NVIDIA's own, Debian's (`nvidia-kernel-dkms`) and Ubuntu's (`nvidia-dkms-580`).
+_OTHERS = {
+    "nvidia-open": re.compile(r"cuda-drivers(-\d+)?|nvidia-kernel-dkms|nvidia-dkms-\d+(-server)?"),
+    "cuda-drivers": re.compile(r"nvidia-open(-\d+)?|nvidia-kernel-open-dkms|nvidia-dkms-(\d+-)?(server-)?open"),
+}
 _FABRIC = "nvidia-fabricmanager"
 _LEAVE = "or set driver: {'manage': False}"
 
@@ -130,13 +135,17 @@ def _packages(declared: NvidiaHost, state: dict[str, Any], meta: str) -> list[Ef
             effects.append(Effect("install", name, "is missing"))
         elif not name.startswith("nvidia-driver-pinning") and not version.startswith(f"{declared.branch}."):
             effects.append(Effect("install", name, f"is {version}, declared is branch {declared.branch}"))
-    gone = [n for n in META.values() if n != meta and (n in there or f"{n}-{declared.branch}" in there)]
-    effects += [Effect("remove", name, f"brings other kernel modules than {meta}") for name in gone]
+    effects += [Effect("remove", name, f"brings other kernel modules than {meta}") for name in _gone(state, meta)]
     built = state["driver"]["module"] and not effects
     if not built and not state["upkeep"]["headers"]:
         kernel = state["system"]["kernel"]
         effects.append(Effect("install", f"linux-headers-{kernel}", "the module is built for the running kernel"))
     return effects
+
+
+def _gone(state: dict[str, Any], meta: str) -> list[str]:
+    """Packages that go when these modules come; apt would remove nothing that it was not told of."""
+    return [name for name in state["upkeep"]["packages"] if _OTHERS[meta].fullmatch(name)]
 
 
 def _after(state: dict[str, Any], packages: list[Effect]) -> list[Effect]:
@@ -149,6 +158,8 @@ def _after(state: dict[str, Any], packages: list[Effect]) -> list[Effect]:
         until = f"{loaded} stays loaded until then, and what is started anew finds no card"
         until = until if loaded else "nouveau holds the cards until then"
         effects.append(Effect("await", "a reboot", until))
+    if not packages and (state["error"] or {}).get("code") == 9 and not state["driver"]["nouveau"]:
+        effects.append(Effect("load", "the NVIDIA driver", "is installed and not in the kernel"))
     if not packages and state["error"] is None:
         needed = ["persistenced", *(["fabricmanager"] if _switches(state) else [])]
         stopped = [
@@ -167,7 +178,6 @@ def _secure_boot(state: dict[str, Any]) -> list[str]:
 def _work(declared: NvidiaHost, state: dict[str, Any], meta: str, installs: bool) -> dict[str, Any]:
     pinning, *rest = _wanted(declared, state, meta)
     there = state["upkeep"]["packages"]
-    other = [name for name in META.values() if name != meta]
     return {
         "proxy": dict(declared.proxy),
         "source": source_of(declared, state),
@@ -176,7 +186,7 @@ def _work(declared: NvidiaHost, state: dict[str, Any], meta: str, installs: bool
         "other_pinning": [name for name in there if name.startswith("nvidia-driver-pinning-") and name != pinning],
         "packages": rest if installs else [],
         "headers": f"linux-headers-{state['system']['kernel']}" if not state["upkeep"]["headers"] else None,
-        "remove": [n for name in other for n in (name, f"{name}-{declared.branch}") if n in there],
+        "remove": _gone(state, meta),
         "blacklist": [BLACKLIST, BLACKLIST_TEXT],
         "services": [name for name in ("nvidia-persistenced", _FABRIC) if name in rest or name != _FABRIC],
     }

@@ -100,6 +100,15 @@ STEPS: dict[str, tuple[NvidiaHost, State, State | None, list[str]]] = {
             s["upkeep"]["packages"].update({"nvidia-driver-pinning-570": {"version": "570", "held": True}}))), None,
         ["install nvidia-fabricmanager: is missing",
          "await a reboot: 570.172.08 stays loaded until then, and what is started anew finds no card"]),
+    "from Debian's own packages": (
+        host(), made("4xa30", without("nvidia-open"), lambda s: s["upkeep"]["packages"].update(
+            {"nvidia-kernel-dkms": {"version": "550.163.01-2", "held": False}})), None,
+        ["install nvidia-open: is missing", "remove nvidia-kernel-dkms: brings other kernel modules than nvidia-open",
+         "await a reboot: 580.95.05 stays loaded until then, and what is started anew finds no card"]),
+    "a run that was killed before the last step": (
+        host(), made("4xa30", lambda s: (
+            s.update(cards=[], error={"code": 9, "text": "Driver Not Loaded"}), s["driver"].update(loaded=None))), None,
+        ["load the NVIDIA driver: is installed and not in the kernel"]),
     "persistenced stopped": (
         host(), made("4xa30", lambda s: s["services"]["persistenced"].update(active=False)), None,
         ["enable nvidia-persistenced: is stopped"]),

@@ -92,6 +92,14 @@ def test_a_hold_that_somebody_took_off(project: Project, bare1: LabHost) -> None
     assert "libnvidia-ml1" in held(bare1)
 
 
+def test_a_module_that_was_never_loaded(project: Project, bare1: LabHost) -> None:
+    """As a run leaves it that was killed before its last step."""
+    bare1.run("/usr/lib/gpu-double/driver.py unload")
+    run = project.apply()
+    assert run.rc == 0 and "will load the NVIDIA driver: is installed and not in the kernel" in run.text, run.text
+    assert ask(bare1)["driver"]["loaded"] == DRIVER
+
+
 def test_an_upgrade_waits_for_the_reboot_and_says_so(project: Project, bare1: LabHost) -> None:
     """The plan says it before; the old module stays; every run until the reboot says the same; then all is well."""
     declare(project, "590")
