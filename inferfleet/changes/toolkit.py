@@ -65,7 +65,8 @@ def _why_refused(declared: ToolkitHost, state: Mapping[str, Any], output: str) -
         for name in declared.devices:
             if name not in fresh["devices"]:
                 have = ", ".join(_cards(fresh)) or "no card"
-                return f"card {name} is declared, nvidia-ctk finds {have}; correct the inventory"
+                sliced = ", where a card in MIG mode goes by its slices" if "MIG-" in have else ""
+                return f"card {name} is declared, nvidia-ctk finds {have}; correct the inventory{sliced}"
     return _why_strange(declared, state, output) or _why_unseen(declared, state, output)
 
 
@@ -175,7 +176,7 @@ def _why_stale(spec: Mapping[str, Any] | None, fresh: Mapping[str, Any] | None) 
         return f"mounts driver {spec['driver']}, installed is {fresh['driver']}"
     before, now = _cards(spec), _cards(fresh)
     if gone := [name for name in before if name not in now]:
-        return f"names {', '.join(gone)}, which the driver does not show"
+        return f"names {', '.join(gone)}, which nvidia-ctk does not find now"
     if new := [name for name in now if name not in before]:
         return f"does not name {', '.join(new)}"
     for name in now:

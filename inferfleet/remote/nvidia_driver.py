@@ -13,7 +13,17 @@ import subprocess
 import sys
 from typing import Any
 
-from inferfleet.remote.apt_source import bring_source, fail, full_version, hold, install, say, versions_of, write_file
+from inferfleet.remote.apt_source import (
+    apt,
+    bring_source,
+    fail,
+    full_version,
+    hold,
+    install,
+    say,
+    versions_of,
+    write_file,
+)
 from inferfleet.remote.apt_state import output, text_of
 
 _OTHERS = re.compile(r"container|docker|cuda-toolkit")
@@ -37,6 +47,8 @@ def headers(name: str | None) -> dict[str, str | None]:
     """The headers of the running kernel, where a source has them; a kernel of one's own making has none."""
     if name is None:
         return {}
+    if not versions_of(name):
+        apt("update")  # a fresh host has read no list but the driver's
     if versions_of(name):
         return {name: None}
     say(f"no source of this host has {name}; the module is built only where they are otherwise there")

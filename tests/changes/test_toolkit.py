@@ -115,10 +115,14 @@ DRIFT: dict[str, tuple[str, Any, str]] = {
         cdi_told(yaml_of(A, B, driver="580.82.07")),
         "mounts driver 550.163.01, installed is 580.82.07",
     ),
-    "card swapped": (f"specs {RUN}", cdi_told(yaml_of(A, C)), f"names {C}, which the driver does not show"),
+    "card swapped": (f"specs {RUN}", cdi_told(yaml_of(A, C)), f"names {C}, which nvidia-ctk does not find now"),
     "card added": (f"specs {RUN}", cdi_told(yaml_of(A)), f"does not name {B}"),
     "slices made": ("fresh", cdi_told(yaml_of(A, B, SLICE)), f"does not name {SLICE}"),
-    "slices gone": (f"specs {RUN}", cdi_told(yaml_of(A, B, SLICE)), f"names {SLICE}, which the driver does not show"),
+    "slices gone": (
+        f"specs {RUN}",
+        cdi_told(yaml_of(A, B, SLICE)),
+        f"names {SLICE}, which nvidia-ctk does not find now",
+    ),
     "places changed": (
         f"specs {RUN}",
         cdi_told(yaml_of(B, A)),
@@ -161,6 +165,11 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "mixed": ("apt source mixed", ["/etc/apt/sources.list"], "/etc/apt/sources.list names NVIDIA's repository"),
     "no driver": ("fresh", {"error": "Driver/library version mismatch"}, "nvidia-ctk cannot read the cards: Driver/"),
     "card missing": ("fresh", cdi_told(yaml_of(A, C)), f"card {B} is declared, nvidia-ctk finds {A}, {C}; correct"),
+    "sliced": (
+        "fresh",
+        cdi_told(yaml_of(A, SLICE)),
+        "correct the inventory, where a card in MIG mode goes by its slices",
+    ),
     "no card": ("fresh devices", {}, f"card {A} is declared, nvidia-ctk finds no card; correct the inventory"),
     "stranger": (
         "specs /etc/cdi/own.yaml",
@@ -194,6 +203,14 @@ def test_strangers_other_cards_are_theirs() -> None:
 
 def test_run_is_where_var_run_leads() -> None:
     assert says(spoilt("docker directories", ["/run/cdi/"])) == []
+
+
+def test_the_place_that_the_refresh_unit_was_told() -> None:
+    """By NVIDIA_CTK_CDI_OUTPUT_FILE_PATH in its environment file: the other file is the copy."""
+    assert says(spoilt("output", ETC)) == [
+        f"remove {RUN}: is an old copy beside {ETC}; it goes stale",
+        f"write {ETC}: is missing",
+    ]
 
 
 def test_a_declared_index_is_a_name_too() -> None:

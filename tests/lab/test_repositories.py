@@ -9,10 +9,11 @@ import pytest
 
 from inferfleet.errors import LabError
 from inferfleet.lab import HostSpec, Lab, LabHost
+from inferfleet.lab.gpu.driver import DRIVER
 from inferfleet.lab.mirror.apt_repository import Vendor, flat_repository
 from inferfleet.lab.mirror.deb import build_deb, write
 from inferfleet.lab.mirror.docker_ce import RELEASES
-from inferfleet.lab.mirror.repositories import Repositories, prepare_drivers, prepare_repositories
+from inferfleet.lab.mirror.repositories import Repositories, prepare_repositories
 from inferfleet.lab.mirror.serve import serve_mirror
 from inferfleet.lab.mirror.signing import STRANGER, signing_key
 from inferfleet.lab.mirror.toolkit import OLDER, TOOLKIT
@@ -30,35 +31,33 @@ FOUR = (
     "libnvidia-container-tools",
     "libnvidia-container1",
 )
-OWN_PORT = 8080
+STRANGERS_PORT = 8080
 HOSTS = pytest.mark.parametrize("name", ["trixie", "bookworm"])
 
 
 @pytest.fixture(scope="module")
 def repositories() -> Repositories:
-    return prepare_repositories(cache_dir() / "mirror", cache_dir(), print, versions=[OLDER, TOOLKIT])
+    return prepare_repositories(cache_dir() / "mirror", cache_dir(), print, versions=[OLDER, TOOLKIT], drivers=[DRIVER])
 
 
 @pytest.fixture(scope="module")
-def own(repositories: Repositories, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Repositories of this test: driver packages as the mirror has them, and the same signed by a stranger."""
-    root = tmp_path_factory.mktemp("own")
-    write("#!/bin/sh\necho 580.1\n", root / "tree", "usr/bin/driver-version", run=True)
-    fields = {"Package": "driver-double", "Version": "580.1-1", "Description": "double of a driver"}
-    deb = build_deb(root / "tree", fields, root)
-    for suite in RELEASES:
-        prepare_drivers(root, repositories.key, [deb], suite)
-    flat_repository(root / "stranger", [deb], signing_key(cache_dir(), print, STRANGER), Vendor("S", "S"))
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mirror with one repository that is signed by a key which no host trusts."""
+    root = tmp_path_factory.mktemp("strangers")
+    write("#!/bin/sh\n", root / "tree", "usr/bin/tool", run=True)
+    deb = build_deb(root / "tree", {"Package": "tool", "Version": "1-1", "Description": "a tool"}, root)
+    flat_repository(root / "flat", [deb], signing_key(cache_dir(), print, STRANGER), Vendor("S", "S"))
     return root
 
 
 @pytest.fixture(scope="module")
-def lab(repositories: Repositories, own: Path) -> Iterator[Lab]:
+def lab(repositories: Repositories, strangers: Path) -> Iterator[Lab]:
     with Lab(
-        f"r{os.getpid() % 10**6}", [HostSpec("trixie", gpus=("A30",) * 2), HostSpec("bookworm", "bookworm")]
+        f"r{os.getpid() % 10**6}",
+        [HostSpec("trixie", gpus=("A30",) * 2), HostSpec("bookworm", "bookworm", gpus=("A30",), driver=False)],
     ) as lab:
         serve_mirror(lab, repositories.root)
-        serve_mirror(lab, own, port=OWN_PORT)
+        serve_mirror(lab, strangers, port=STRANGERS_PORT)
         for host in lab.hosts.values():
             host.run(f"{UPDATE} && install -d /etc/apt/keyrings")
             host.run(f"cat > /etc/apt/keyrings/lab.asc <<'END'\n{repositories.key.armored}END\n")
@@ -155,18 +154,19 @@ def test_the_toolkit_runs_on_the_older_system(lab: Lab) -> None:
     assert TOOLKIT in host.run("nvidia-ctk --version").stdout
 
 
-@HOSTS
-def test_drivers(name: str, lab: Lab) -> None:
-    host = lab.host(name)
-    uri = f"http://{lab.gateway}:{OWN_PORT}/compute/cuda/repos/debian{RELEASES[name]}/x86_64"
+def test_drivers_install_on_bare_cards(lab: Lab) -> None:
+    host = lab.host("bookworm")
+    assert host.run("nvidia-smi -L", check=False).returncode == 127
+    uri = f"http://{lab.gateway}/compute/cuda/repos/debian{RELEASES['bookworm']}/x86_64"
     add_source(host, "cuda", uri, "/")
-    host.run(f"{INSTALL} driver-double")
-    assert host.run("driver-version").stdout == "580.1\n"
+    host.run(f"{INSTALL} nvidia-open && modprobe nvidia")
+    assert installed(host, "nvidia-open", "nvidia-driver-cuda") == {f"{DRIVER}-1"}
+    assert host.gpus[0].uuid in host.run("nvidia-smi -L").stdout
 
 
 @HOSTS
 def test_a_strangers_repository_is_refused(name: str, lab: Lab) -> None:
     host = lab.host(name)
     with pytest.raises(LabError, match="is not signed"):
-        add_source(host, "stranger", f"http://{lab.gateway}:{OWN_PORT}/stranger", "/")
+        add_source(host, "stranger", f"http://{lab.gateway}:{STRANGERS_PORT}/flat", "/")
     host.run("rm /etc/apt/sources.list.d/stranger.sources")

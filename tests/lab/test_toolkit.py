@@ -245,38 +245,64 @@ def test_a_container_with_more_is_seen(gpu1: LabHost) -> None:
 def test_card_swapped(project: Project, gpu1: LabHost) -> None:
     """Another card is in the slot; nothing told the refresh unit."""
     before = uuids(gpu1)
-    gpu1.gpus.swap(3)
+    gpu1.gpus.switch("swapped", card=3)
     new = uuids(gpu1)
     assert (new[:3], new[3] == before[3]) == (before[:3], False)
     dry = project.dry()
     assert f"card {before[3]} is declared, nvidia-ctk finds" in said(dry, "correct the inventory")
     declare_cards(project, new)
     run = changed(project)
-    assert f"names {before[3]}, which the driver does not show" in said(run, f"will write {SPEC}")
+    assert f"names {before[3]}, which nvidia-ctk does not find now" in said(run, f"will write {SPEC}")
     assert new[3] in gpu1.run(f"cat {SPEC}").stdout
     assert cards_seen(gpu1) == BOTH, "nobody else was disturbed"
 
 
 def test_slices(project: Project, gpu1: LabHost) -> None:
-    gpu1.gpus.mig(0, ["1g.6gb", "1g.6gb"])
+    """MIG is switched on: a container gets one slice, with the nodes of its capabilities."""
+    gpu1.gpus.switch("mig", card=0)
     slices = [word.rstrip(")") for word in gpu1.run("nvidia-smi -L").stdout.split() if word.startswith("MIG-")]
     assert len(slices) == 2
-    run = changed(project)
-    assert "does not name MIG-" in said(run, f"will write {SPEC}")
+    whole = uuids(gpu1)
+    said(project.dry(), "correct the inventory, where a card in MIG mode goes by its slices")
+    declare_cards(project, [*slices, *whole[1:]])
+    assert "which nvidia-ctk does not find now" in said(changed(project), f"will write {SPEC}")
     name = start(gpu1, 0, slices[1])
     assert soon(gpu1, {**BOTH, name: ""})
+    sees = ask(gpu1, "container_cards", {"names": [name]})["containers"][name]["sees"]
+    assert "/dev/nvidia0" in sees
+    assert len([node for node in sees if "nvidia-cap" in node]) == 2
     gpu1.run(f"systemctl disable -q --now {name}")
-    gpu1.gpus.mig(0, [])
-    assert "which the driver does not show" in said(changed(project), f"will write {SPEC}")
+    gpu1.gpus.switch("mig", card=0, on=False)
+    declare_cards(project, whole)
+    assert "which nvidia-ctk does not find now" in said(changed(project), f"will write {SPEC}")
 
 
-def test_driver_updated(project: Project, gpu1: LabHost) -> None:
-    """As a driver that came in by itself, and a reboot: the unit wrote the file at boot, so nothing is to be done."""
-    gpu1.gpus.driver("580.105.08")
+def test_driver_changed(project: Project, gpu1: LabHost) -> None:
+    """Nothing told the refresh unit, since somebody had stopped what waits for that."""
+    gpu1.run("systemctl stop nvidia-cdi-refresh.path")
+    gpu1.gpus.switch("old-driver")
+    run = changed(project)
+    said(run, "will start nvidia-cdi-refresh.path: is inactive")
+    assert "mounts driver 580.95.05, installed is 535.183.01" in said(run, f"will write {SPEC}")
+    gpu1.gpus.switch("old-driver", on=False)
     run = project.apply()
     assert run.rc == 0, run.text
     quiet(project)
-    assert "580.105.08" in gpu1.run(f"cat {SPEC}").stdout
+    assert "libcuda.so.580.95.05" in gpu1.run(f"cat {SPEC}").stdout
+
+
+@pytest.mark.parametrize("wrong", ["library-newer", "lost"])
+def test_cards_that_cannot_be_read(project: Project, gpu1: LabHost, wrong: str) -> None:
+    """The host is refused in one line, and the specification stays as it was."""
+    before = gpu1.run(f"cat {SPEC}").stdout
+    gpu1.gpus.switch(wrong, card=3)
+    run = project.apply()
+    gpu1.gpus.switch(wrong, card=3, on=False)
+    assert run.rc == 1
+    said(run, "gpu1: nvidia-ctk cannot read the cards: ")
+    assert gpu1.run(f"cat {SPEC}").stdout == before or wrong == "library-newer"
+    run = project.apply()
+    assert run.rc == 0, run.text
 
 
 # --- files of others ----------------------------------------------------------------------------
@@ -353,10 +379,14 @@ def test_units_that_somebody_switched_off(project: Project, gpu1: LabHost) -> No
 
 
 def test_reboot(project: Project, gpu1: LabHost) -> None:
-    """/var/run is empty after it; the units write the file anew before Docker starts containers."""
+    """/var/run is empty after it, and cards have other numbers; units write the file anew, and start containers."""
+    before = [ask(gpu1, "container_cards", {"names": [name]})["containers"][name]["sees"] for name in BOTH]
+    gpu1.gpus.switch("shuffled")
     gpu1.reboot()
     gpu1.run("systemctl is-system-running --wait", check=False)
     assert soon(gpu1, BOTH)
+    after = [ask(gpu1, "container_cards", {"names": [name]})["containers"][name]["sees"] for name in BOTH]
+    assert not [sees for sees, saw in zip(after, before, strict=True) if sees == saw], "other nodes, the same cards"
     quiet(project)
 
 

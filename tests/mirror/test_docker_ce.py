@@ -1,6 +1,7 @@
 """Docker's packages, made of stand-ins for Debian's; tests/lab/test_repositories.py runs the real ones."""
 
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -174,13 +175,32 @@ def test_killed_makers_leave_nothing_half_done(tmp_path: Path) -> None:
         time.sleep(seconds)
         maker.send_signal(signal.SIGKILL)
         maker.wait(10)
-        time.sleep(0.5)  # for what it had started to notice
+        assert quiet(tmp_path, 15)  # what it had started has noticed
         if repository.exists():
             check(repository)
     makers = [subprocess.Popen([sys.executable, "-c", PREPARE, str(tmp_path)]) for _ in range(2)]
     assert [maker.wait(120) for maker in makers] == [0, 0]
     check(repository)
-    assert [path for path in tmp_path.rglob(".*part-*") if path.is_dir()] == []
+    assert [str(path) for path in tmp_path.rglob(".*part-*") if path.is_dir()] == []
+
+
+def quiet(directory: Path, seconds: float) -> bool:
+    """No process works in the directory any more."""
+    end = time.monotonic() + seconds
+    while busy(directory) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not busy(directory)
+
+
+def busy(directory: Path) -> bool:
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            where, words = os.readlink(process / "cwd"), (process / "cmdline").read_text()
+        except OSError:
+            continue
+        if where.startswith(str(directory)) or str(directory) in words:
+            return True
+    return False
 
 
 def check(suite: Path) -> None:

@@ -21,6 +21,7 @@ from inferfleet.lab.paths import cache_dir
 @click.option(
     "--toolkit-version", "toolkits", multiple=True, default=(TOOLKIT,), show_default=True, help="Toolkit to build."
 )
+@click.option("--driver-version", "drivers", multiple=True, help="Doubles of the NVIDIA driver to offer as packages.")
 def mirror(
     versions: tuple[str, ...],
     names: tuple[str, ...],
@@ -28,12 +29,13 @@ def mirror(
     refresh: bool,
     apt: bool,
     toolkits: tuple[str, ...],
+    drivers: tuple[str, ...],
 ) -> None:
     """Build the artefact mirror into the cache and print the directory to serve."""
     kept = cache or cache_dir()
     root = prepare_mirror(versions, kept, _tell, names, refresh)
     if apt:
-        made = prepare_repositories(root, kept, _tell, versions=toolkits)
+        made = prepare_repositories(root, kept, _tell, versions=toolkits, drivers=drivers)
         _tell(f"fingerprint of the key of the apt repositories: {made.fingerprint}")
     click.echo(root)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from inferfleet.lab.gpu.debs import driver_debs
 from inferfleet.lab.mirror import machine
 from inferfleet.lab.mirror.apt_repository import PROGRAMS, Vendor, flat_repository, suite_repository
 from inferfleet.lab.mirror.docker_ce import RELEASES, docker_debs
@@ -57,15 +58,17 @@ def prepare_repositories(
     say: Callable[[str], None],
     suites: Sequence[str] = tuple(RELEASES),
     versions: Sequence[str] = (TOOLKIT,),
+    drivers: Sequence[str] = (),
 ) -> Repositories:
-    """Docker's and the toolkit's repositories are there below the mirror's root.
+    """The repositories are there below the mirror's root.
 
     Args:
         root: of the mirror, on the cache's file system.
         cache: inferfleet's cache.
         say: is told what takes long: some 20 s, and a minute for each version of the toolkit, at the first time.
-        suites: of Debian, for which Docker's packages are offered.
+        suites: of Debian, for which Docker's packages and drivers are offered.
         versions: of the toolkit; those once built are offered as well.
+        drivers: versions of the driver's doubles; those offered before stay.
 
     Raises:
         LabError: something cannot be built or fetched here.
@@ -76,6 +79,10 @@ def prepare_repositories(
         prepare_docker(root, cache, say, key, suites)
     if versions:
         prepare_toolkit(root, cache, say, key, versions)
+    for suite in suites if drivers else ():
+        # Others may be using the mirror just now, as with the toolkit.
+        every = sorted({*drivers, *_offered_drivers(root, suite)})
+        prepare_drivers(root, key, [deb for version in every for deb in driver_debs(cache, say, version)], suite)
     return Repositories(root, key)
 
 
@@ -132,4 +139,13 @@ def prepare_drivers(root: Path, key: SigningKey, debs: Iterable[Path], suite: st
     """
     # NVIDIA names the key after the last 32 bits of its fingerprint, as in 8793F200.pub.
     keys = {f"{key.fingerprint[-8:]}.pub": key.armored.encode(), "cuda-archive-keyring.gpg": key.binary}
-    return flat_repository(root / DRIVERS / f"debian{RELEASES[suite]}" / "x86_64", debs, key, _DRIVER, keys)
+    return flat_repository(_drivers_of(root, suite), debs, key, _DRIVER, keys)
+
+
+def _drivers_of(root: Path, suite: str) -> Path:
+    return root / DRIVERS / f"debian{RELEASES[suite]}" / "x86_64"
+
+
+def _offered_drivers(root: Path, suite: str) -> set[str]:
+    names = (path.name for path in _drivers_of(root, suite).glob("nvidia-kernel-support_*.deb"))
+    return {name.split("_")[1].rpartition("-")[0] for name in names}
