@@ -7,7 +7,7 @@ that could not be asked yet (no python3): everything is missing there.
 from inferfleet.changes.account import account
 from inferfleet.changes.base import Changes, Effect, FileChange
 from inferfleet.changes.cards import cards, with_uuids
-from inferfleet.changes.containers import containers, containers_gone
+from inferfleet.changes.containers import containers, containers_gone, started_otherwise
 from inferfleet.changes.docker import docker
 from inferfleet.changes.driver import driver
 from inferfleet.changes.images import images, unused_images
@@ -19,6 +19,6 @@ from inferfleet.changes.toolkit import toolkit
 
 __all__ = [
     "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "docker", "driver",
-    "images", "managed_driver", "models", "release", "services", "source_of", "toolkit", "unused_images",
-    "with_uuids",
+    "images", "managed_driver", "models", "release", "services", "source_of", "started_otherwise", "toolkit",
+    "unused_images", "with_uuids",
 ]  # fmt: skip

@@ -1,11 +1,12 @@
 """The instances' containers: units, environment files, and whether each running container is the declared one."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 from inferfleet.changes.base import Changes, Effect, FileChange
 from inferfleet.engines import ollama
-from inferfleet.engines.container_host import USER_PLACE, Container
+from inferfleet.engines.container_host import LABEL, USER_PLACE, Container
 from inferfleet.engines.ollama_host import ENVIRONMENT_DIR, UNIT_DIR, OllamaHost
 
 _UNIT_FILE = {"owner": "root", "mode": "644"}
@@ -98,33 +99,60 @@ def _why_restart(container: Container, found: dict[str, Any], state: dict[str, A
         return f"is {found.get('active') or 'missing'}"
     if not running or not running["running"]:
         return "its container does not run"
-    if differs := _what_differs(container, running):
-        return differs
-    image = state.get("images", {}).get("found", {}).get(container.image.runs)
-    if image and image["id"] != running["image"]:
-        return f"runs image {running['image'][:19]}, declared is {image['id'][:19]}"
+    if otherwise := started_otherwise(container, state):
+        return otherwise
     answers = state.get("version", {}).get(container.name)
     if answers != container.version:
         return f"answers as {answers}" if answers else f"does not answer at {container.address}"
     return ""
 
 
+def started_otherwise(container: Container, state: dict[str, Any]) -> str:
+    """How the running container was started, where not as declared; it, and not the files that it was started from.
+
+    Raises:
+        LookupError: it does not run.
+    """
+    unit, running = state["units"][container.name], state["containers"][container.name]
+    if differs := _what_differs(container, running) or _other_command(container, unit, running, state.get("user")):
+        return f"was started with {differs}"
+    image = (state.get("images", {}).get("found") or {}).get(container.image.runs)
+    if image and image["id"] != running["image"]:
+        return f"runs image {running['image'][:19]}, declared is {image['id'][:19]}"
+    if running["spec"] != container.digest:
+        return f"was started from {running['reference']}, declared is {container.image.name}"
+    return ""
+
+
 def _what_differs(container: Container, running: dict[str, Any]) -> str:
-    """The first difference, by a name that a reader knows where it has one.
+    """The first difference in cards or environment.
 
     The label tells of a changed unit alone: whoever restarts it with another file of environment gets the same label.
     """
     if set(running["devices"]) != set(container.devices):
         had = ", ".join(running["devices"]) or "no card"
-        return f"was started with {had}, declared is {', '.join(container.devices) or 'no card'}"
+        return f"{had}, declared is {', '.join(container.devices) or 'no card'}"
     for line in container.environment.splitlines():
         name, _, value = line.partition("=")
         got = running["environment"].get(name)
         if got != value:
-            return f"was started with {ollama.different(name, got, value)}"
-    if running["spec"] == container.digest:
+            return ollama.different(name, got, value)
+    return ""
+
+
+def _other_command(container: Container, found: dict[str, Any], running: dict[str, Any], user: str | None) -> str:
+    """The first word of `docker run` that is another; an image is told by its ID, wherever it was pulled from."""
+    wanted = _told([word.replace(USER_PLACE, user or "") for word in container.command], container.image.runs)
+    words = _told(found.get("command", []), running["reference"])
+    if words == wanted:
         return ""
-    return f"was started from {running['reference']} by other settings, declared is {container.image.name}"
+    got, want = next(pair for pair in zip_longest(words, wanted, fillvalue="nothing") if pair[0] != pair[1])
+    return f"{got} where {want} is declared"
+
+
+def _told(words: Sequence[str], image: str) -> list[str]:
+    """The words that are no digest of the others, and not where the image was pulled from."""
+    return [word for word in words if word != image and not word.startswith(f"{LABEL}.spec=")]
 
 
 def _work(declared: Sequence[Container], restart: Sequence[Container]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What one host's containers must be. Plain data, made from the plan and what the host says of its cards."""
 
+import shlex
 from dataclasses import dataclass
 
 from inferfleet.engines.image import Image
@@ -33,6 +34,13 @@ class Container:
     environment: str
     digest: str
     devices: tuple[str, ...]
+
+    @property
+    def command(self) -> list[str]:
+        """The words of `docker run` in the unit, which its process has as its own."""
+        lines = self.unit.replace("\\\n", " ").splitlines()
+        start = next(line for line in lines if line.startswith("ExecStart="))
+        return shlex.split(start.partition("=")[2])
 
     @property
     def unit_path(self) -> str:

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 _SCRIPTS = files(__name__)
-_PART = re.compile(r"^from inferfleet\.remote\.(\w+) import .+$", re.MULTILINE)
+_PART = re.compile(r"^from inferfleet\.remote\.(\w+) import (\([^)]*\)|.+)$", re.MULTILINE)
 _FUTURE = "from __future__ import annotations\n"
 
 

@@ -45,6 +45,7 @@ def unit(name: str, shown: dict[str, str], ask: dict[str, Any]) -> dict[str, Any
         "foreign": not (read(shown.get("FragmentPath", "")) or MARK).startswith(MARK),
         "enabled": shown.get("UnitFileState", ""),
         "active": shown.get("ActiveState", ""),
+        "command": (read(f"/proc/{shown.get('MainPID', '0')}/cmdline") or "").split("\0")[:-1],
         "stale": shown.get("NeedDaemonReload", "no") == "yes",
     }
 

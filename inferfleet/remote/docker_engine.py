@@ -21,6 +21,7 @@ from inferfleet.remote.docker_info import in_force, same_setting
 
 READY_S = 90
 RELOAD_S = 10
+VALIDATED = "/run/inferfleet-daemon.json"
 DOCKER = Docker(timeout=15)
 
 
@@ -56,14 +57,13 @@ def firewall(work: dict[str, Any]) -> None:
 
 def validate(text: str) -> None:
     """Docker itself finds nothing wrong with the file's text (`--validate` came with Docker 23)."""
-    path = "/run/inferfleet-daemon.json"
-    write_file(path, text)
+    write_file(VALIDATED, text)
     try:
-        wrong = run_quietly("dockerd", "--validate", "--config-file", path)
+        wrong = run_quietly("dockerd", "--validate", "--config-file", VALIDATED)
     finally:
-        os.remove(path)
+        os.remove(VALIDATED)
     if wrong and "unknown flag" not in wrong:
-        fail(f"Docker would not take the new daemon.json: {wrong.replace(path, '')}; the old one is in force")
+        fail(f"Docker would not take the new daemon.json: {wrong.replace(VALIDATED, 'it')}; the old one is in force")
 
 
 def write_record(record: dict[str, Any], ours: str, running: Any) -> None:

@@ -163,7 +163,7 @@ def main(ask: dict[str, Any]) -> None:
         "root": os.geteuid() == 0,
         "host": host,
         "apt": apt_state(source, ask["packages"]),
-        "snap": os.path.exists("/snap/docker") or os.path.exists("/var/snap/docker"),
+        "snap": os.path.exists("/snap/docker/current") or os.path.exists("/snap/bin/docker"),
         "rootless": rootless(),
         "service": {name: unit for name, unit in shown.items()},
         "process": daemon_process(service.get("MainPID", "0")) if active else None,

@@ -13,17 +13,7 @@ import subprocess
 import sys
 from typing import Any
 
-from inferfleet.remote.apt_source import (
-    apt,
-    bring_source,
-    fail,
-    full_version,
-    hold,
-    install,
-    say,
-    versions_of,
-    write_file,
-)
+from inferfleet.remote.apt_source import apt, bring_source, fail, hold, install, say, versions_of, write_file
 from inferfleet.remote.apt_state import output, text_of
 
 _OTHERS = re.compile(r"container|docker|cuda-toolkit")
@@ -31,10 +21,12 @@ _OTHERS = re.compile(r"container|docker|cuda-toolkit")
 
 def newest(name: str, branch: str) -> str:
     """The newest version of a package in the branch; ends where no source has one."""
-    for version in versions_of(name):
+    there = versions_of(name)
+    for version in there:
         if re.sub(r"^\d+:", "", version).startswith(branch + "."):
             return version
-    return full_version(name, f"{branch}.*")
+    have = f"there are {', '.join(there[:8])}" if there else "there is none"
+    fail(f"no source of this host has {name} of driver branch {branch}: {have}")
 
 
 def in_branch(names: list[str], branch: str) -> dict[str, str | None]:
@@ -103,6 +95,10 @@ def main(work: dict[str, Any]) -> None:
         path, text = work["blacklist"]
         if text_of(path) != text:
             write_file(path, text)
+        # apt leaves held packages where they are, also those that what is wanted depends on; killed here, the next
+        # run finds them without their hold.
+        if names := driver_packages():
+            run("apt-mark", "unhold", *names)
         install({work["pinning"]: None}, work["other_pinning"])
         wanted = in_branch(work["packages"], work["branch"])
         install(dict(wanted, **headers(work["headers"])), work["remove"])

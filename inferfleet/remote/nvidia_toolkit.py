@@ -24,7 +24,7 @@ REMOVED = "/var/lib/inferfleet/removed"
 SEEN_S = 10
 
 
-def bring_packages(packages: dict[str, str]) -> None:
+def bring_toolkit(packages: dict[str, str]) -> None:
     """All of them are at their version."""
     versions: dict[str, str | None] = {name: full_version(name, version) for name, version in packages.items()}
     say(f"installing {', '.join(f'{name} {version}' for name, version in versions.items())}")
@@ -110,7 +110,7 @@ def main(work: dict[str, Any]) -> None:
         # What names this repository alone is set aside; a host where others stand beside it was refused.
         bring_source(work["source"], replace=True)
     if work["packages"]:
-        bring_packages(work["packages"])
+        bring_toolkit(work["packages"])
     if work["hold"]:
         hold(work["hold"])
     if work["units"]:

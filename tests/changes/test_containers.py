@@ -38,6 +38,7 @@ def state_of(declared: tuple[Container, ...]) -> dict[str, Any]:
                 "enabled": "enabled",
                 "active": "active",
                 "stale": False,
+                "command": [word.replace("@user@", "998:997") for word in c.command],
             }
             for c in declared
         },
@@ -124,7 +125,6 @@ def test_one_difference(path: str, value: Any, effects: list[str]) -> None:
         ("environment|OLLAMA_CONTEXT_LENGTH", GONE, "was started with OLLAMA_CONTEXT_LENGTH=(unset), declared is 4096"),
         ("devices", ["nvidia.com/gpu=all"], f"was started with nvidia.com/gpu=all, declared is {FIRST.devices[0]}"),
         ("devices", [], f"was started with no card, declared is {FIRST.devices[0]}"),
-        ("reference", "x", "was started from x by other settings, declared is ollama/ollama:0.32.15"),
     ],
 )
 def test_another_setting_is_named(path: str, value: Any, says: str) -> None:
@@ -138,6 +138,37 @@ def test_an_edited_environment_is_seen_under_the_same_label() -> None:
     """The unit is as declared and so is its label; the file beside it was another when the container started."""
     state = spoiled(state_of(DECLARED), (f"{RUNNING}|environment|OLLAMA_NUM_PARALLEL", "4"))
     assert _said(state) == [f"restart ollama-gpu0: was started with OLLAMA_NUM_PARALLEL=4, declared is 1{CUTS}"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("998:997", "0:0", "was started with 0:0 where 998:997 is declared"),
+        ("max-size=10m", "max-size=1g", "was started with max-size=1g where max-size=10m is declared"),
+        ("--init", "--privileged", "was started with --privileged where --init is declared"),
+    ],
+)
+def test_another_command_is_seen_under_the_same_label(before: str, after: str, says: str) -> None:
+    """An edited unit that was restarted and put back: the process still says what it was started with."""
+    words = [word.replace("@user@", "998:997").replace(before, after) for word in FIRST.command]
+    assert _said(spoiled(state_of(DECLARED), (f"{UNIT}|command", words))) == [f"restart ollama-gpu0: {says}{CUTS}"]
+
+
+def test_an_image_of_another_name() -> None:
+    words = [
+        word.replace("@user@", "998:997").replace(FIRST.image.runs, "ollama/ollama:rocm") for word in FIRST.command
+    ]
+    spoils = (f"{UNIT}|command", words), (f"{RUNNING}|spec", "old"), (f"{RUNNING}|reference", "ollama/ollama:rocm")
+    state = spoiled(state_of(DECLARED), *spoils)
+    assert _said(state) == [
+        f"restart ollama-gpu0: was started from ollama/ollama:rocm, declared is ollama/ollama:0.32.15{CUTS}"
+    ]
+
+
+def test_where_an_image_was_pulled_from_is_no_difference() -> None:
+    elsewhere = "mirror.example/ollama/ollama:0.32.15"
+    words = [word.replace("@user@", "998:997").replace(FIRST.image.runs, elsewhere) for word in FIRST.command]
+    assert _said(spoiled(state_of(DECLARED), (f"{UNIT}|command", words), (f"{RUNNING}|reference", elsewhere))) == []
 
 
 def test_bare_host() -> None:

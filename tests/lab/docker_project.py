@@ -1,4 +1,4 @@
-"""The role `docker` alone on lab hosts, run by the real `pyinfra`, and containers that need no registry."""
+"""Docker alone on lab hosts, run by the real `pyinfra`, and containers that need no registry."""
 
 import base64
 from pathlib import Path
@@ -10,12 +10,13 @@ from tests.lab.project import Project
 DEPLOY = """\
 from pyinfra import host
 from inferfleet.engines.docker_host import DockerHost
+from inferfleet.operations import docker
 from inferfleet.spec import Docker, Sources
-from roles.docker import docker
 
 data = host.data.dict()
 published = tuple(map(tuple, data["published"]))
-docker(DockerHost(Docker(**data["docker"]), Sources(**data["sources"]), published, needs_cdi=True))
+declared = DockerHost(Docker(**data["docker"]), Sources(**data["sources"]), published, needs_cdi=True)
+docker.engine(name="Docker", declared=declared)
 """
 # Does it answer with a page? A peer asks for all addresses at once; each answer is a line `ADDRESS open|closed`.
 _KNOCK = """\
@@ -47,7 +48,7 @@ _ADDRESS = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
 
 
 class DockerProject(Project):
-    """One host's Docker as plain data: `settings`, `sources` and `published` of its role."""
+    """One host's Docker as plain data: its settings, sources and what is published."""
 
     def __init__(self, directory: Path, lab: Lab, name: str, fingerprint: str) -> None:
         super().__init__(directory, lab, {name: {}})

@@ -142,6 +142,11 @@ DRIFT = {
         f"sed -i s/NUM_PARALLEL=4/NUM_PARALLEL=1/ {ENVIRONMENT}; systemctl restart ollama-gpu1",
         "ollama-gpu1.env: differs from what is declared",
     ),
+    "unit edited, restarted and put back": (
+        f"cp -a {UNIT} /tmp/u; sed -i s/max-file=3/max-file=9/ {UNIT}; systemctl daemon-reload;"
+        f" systemctl restart ollama-gpu1; cp -a /tmp/u {UNIT}; systemctl daemon-reload",
+        "was started with max-file=9 where max-file=3 is declared",
+    ),
     "environment opened to all": (f"chmod 644 {ENVIRONMENT}", "ollama-gpu1.env: differs from what is declared"),
     "stopped": ("systemctl stop ollama-gpu1", "start ollama-gpu1: is inactive"),
     "disabled": ("systemctl disable ollama-gpu1", "enable ollama-gpu1: does not start at boot"),
@@ -186,7 +191,7 @@ def test_without_its_card_verify_is_red(fleet: Project) -> None:
             break
         time.sleep(0.1)
     found = wrong(fleet)
-    assert "it was given no card" in found["gpu1: ollama-gpu1 was started as declared"]
+    assert "it was started with no card" in found["gpu1: ollama-gpu1 was started as declared"]
     assert "it was given no card" in found["gpu1: ollama-gpu1 sees card 1 and no other"]
     assert "it runs on the CPU" in found["gpu1: ollama-gpu1 answers as tiny from the GPU"]
     assert "NVML shows no process" in found["gpu1: ollama-gpu1 computes on card 1 and no other, by NVML"]

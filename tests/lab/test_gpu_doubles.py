@@ -261,7 +261,8 @@ def test_packages_of_the_driver_bring_the_cards(lab: Lab) -> None:
     assert host.run("cat /sys/bus/pci/devices/*/device").stdout.count("0x2330") == 2
     debs = [deb for deb in driver_debs(cache_dir(), quiet) if "open" not in deb.name or "opencl" in deb.name]
     host.on_disk(["cp", *debs, host.path("/var/cache/apt/archives")])
-    host.run("dpkg --force-unsafe-io -i /var/cache/apt/archives/*.deb && modprobe nvidia && systemctl enable --now nvidia-fabricmanager")
+    host.run("dpkg --force-unsafe-io -i /var/cache/apt/archives/*.deb && modprobe nvidia")
+    host.run("systemctl enable --now nvidia-persistenced nvidia-fabricmanager")
     found = nvml(host)
     assert [(card["name"], card["fabric"]) for card in found["cards"]] == [("NVIDIA H100 80GB HBM3", 3)] * 2
     host.gpus.switch("fabric-off")

@@ -1,7 +1,6 @@
 """The driver where it is managed: installed on a bare host from a signed repository, held, upgraded, not rebooted."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -114,14 +113,14 @@ def test_an_upgrade_waits_for_the_reboot_and_says_so(project: Project, bare1: La
 
 def test_modules_that_no_card_here_can_use(project: Project, bare1: LabHost) -> None:
     """Row 14 of the failure catalogue, on the bus of a real host: nothing is installed."""
-    before = Path("/etc/gpu-double.conf")
+    conf = "/etc/gpu-double.conf"
     project.data["driver"] = {"manage": True, "branch": "590", "modules": "proprietary"}
-    bare1.run(f"cp {before} /root/conf; sed -i 's/^device_id = .*/device_id = 0x290110DE/' {before}")
+    bare1.run(f"cp {conf} /root/conf; sed -i 's/^device_id = .*/device_id = 0x290110DE/' {conf}")
     bare1.reboot()
     try:
         line = refusal(project.apply(), "bare1")
     finally:
-        bare1.run(f"cp /root/conf {before}")
+        bare1.run(f"cp /root/conf {conf}")
     assert line == (
         "the card at 0000:17:00.0 is Blackwell, which needs open kernel modules, not proprietary; take that card out, "
         "or drive it on a host of its own"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from inferfleet.remote import apt_source, nvidia_driver
+from inferfleet.remote import nvidia_driver
 
 WORK: dict[str, Any] = {
     "proxy": {}, "source": {}, "branch": "580", "pinning": "nvidia-driver-pinning-580", "other_pinning": [],
@@ -29,9 +29,8 @@ class Host:
         self.nouveau = False
         for name in ("bring_source", "install", "hold", "write_file"):
             monkeypatch.setattr(nvidia_driver, name, self._does(name))
-        for module in (nvidia_driver, apt_source):
-            monkeypatch.setattr(module, "versions_of", lambda name: HAVE.get(name, []))
-        monkeypatch.setattr(apt_source, "update", lambda: "")
+        monkeypatch.setattr(nvidia_driver, "versions_of", lambda name: HAVE.get(name, []))
+        monkeypatch.setattr(nvidia_driver, "apt", lambda *words: None)
         monkeypatch.setattr(nvidia_driver, "driver_packages", lambda: ["libnvidia-compute", "nvidia-open"])
         monkeypatch.setattr(nvidia_driver, "run", self.run)
         monkeypatch.setattr(nvidia_driver, "output", lambda *words: f"{self.on_disk or ''}\n")
@@ -66,6 +65,7 @@ def test_the_order_of_things(host: Host) -> None:
     assert host.done == [
         "bring_source",
         "write_file /nowhere/nouveau.conf",
+        "apt-mark unhold libnvidia-compute nvidia-open",
         "install nvidia-driver-pinning-580",
         "install nvidia-open=580.105.08-1 linux-headers-6.12 -cuda-drivers",
         "hold ['libnvidia-compute', 'nvidia-open']",
@@ -83,7 +83,9 @@ def test_names_with_the_branch_in_them(host: Host) -> None:
 
 
 def test_a_branch_that_no_source_has(host: Host) -> None:
-    there = r"no source of this host has nvidia-open 570\.\*: there are 590\.44\.01-1, 580\.105\.08-1, 580\.95\.05-1"
+    there = (
+        "no source of this host has nvidia-open of driver branch 570: there are 590.44.01-1, 580.105.08-1, 580.95.05-1"
+    )
     with pytest.raises(SystemExit, match=there):
         nvidia_driver.in_branch(["nvidia-open"], "570")
 
@@ -118,7 +120,7 @@ def test_when_a_reboot_is_left_to_do(host: Host, kernel: dict[str, Any], line: s
     with pytest.raises(SystemExit) as ended:
         nvidia_driver.main(WORK)
     assert str(ended.value) == line
-    assert host.done[4] == "hold ['libnvidia-compute', 'nvidia-open']"
+    assert host.done[5] == "hold ['libnvidia-compute', 'nvidia-open']"
     assert not [done for done in host.done if done.startswith(("systemctl", "rmmod", "reboot"))]
 
 

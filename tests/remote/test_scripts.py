@@ -76,6 +76,19 @@ def test_standard_library_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_no_name_means_two_things(name: str) -> None:
+    """Parts and script share one namespace: the later definition would silently take the place of the earlier."""
+    meant: dict[str, set[str]] = {}
+    for node in ast.parse(script(name)).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            meant.setdefault(node.name, set()).add(ast.dump(node))
+        if isinstance(node, ast.Assign):
+            for target in (target for target in node.targets if isinstance(target, ast.Name)):
+                meant.setdefault(target.id, set()).add(ast.dump(node.value))
+    assert [defined for defined, bodies in meant.items() if len(bodies) > 1] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_fits_on_a_command_line(name: str) -> None:
     """Quoted twice (sudo, sh), and room for what it is told."""
     assert len(shlex.quote(shlex.quote(script(name)))) < MAX_ARGUMENT / 2
