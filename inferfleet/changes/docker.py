@@ -109,14 +109,22 @@ def _daemon(
 
 
 def _restart(merged: Merged, state: dict[str, Any], why: str) -> Effect:
-    """It says what becomes of the containers. Live-restore, where declared, is first switched on by a reload."""
+    """It says what becomes of the containers.
+
+    Live-restore, where declared, is first switched on by a reload; it keeps other people's. The units of ours require
+    Docker's, so systemd ends them with it and starts them again.
+    """
     running, ours = state["docker"]["running"], state["docker"]["ours"]
+    kept = running - ours if merged.value("live-restore") else 0
     if not running:
         return Effect("restart", "Docker", f"{why} (no container runs)")
-    count = f"{running} running container{'s' if running > 1 else ''}"
-    if merged.value("live-restore"):
-        return Effect("restart", "Docker", f"{why} ({count} outlive{'s' if running == 1 else ''} it: live-restore)")
-    return Effect("restart", "Docker", f"{why} (ends {count}, {ours} of them ours)", interrupts=True)
+    told = [f"ends {_counted(running - kept)}, {ours} of them ours"] if running > kept else []
+    told += [f"{_counted(kept)} outlive{'s' if kept == 1 else ''} it: live-restore"] if kept else []
+    return Effect("restart", "Docker", f"{why} ({'; '.join(told)})", interrupts=running > kept)
+
+
+def _counted(count: int) -> str:
+    return f"{count} running container{'s' if count > 1 else ''}"
 
 
 def _untold(merged: Merged, state: dict[str, Any]) -> dict[str, str]:

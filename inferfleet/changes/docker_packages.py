@@ -78,11 +78,12 @@ def _wanted(
 
 def _other_version(name: str, there: str, version: str, state: dict[str, Any]) -> Effect:
     """The package's own scripts restart Docker; containers run on only from one patch release to another."""
-    running = state.get("docker", {}).get("running", 0)
-    live = state.get("docker", {}).get("in_force", {}).get("live-restore", False)
-    ends = bool(running) and not (live and _series(there) == _series(version))
-    told = f" (ends {running} running containers)" if ends else ""
-    return Effect("install", f"{name} {version}", f"installed is {there}{told}", interrupts=ends)
+    docker = state.get("docker", {})
+    lives = docker.get("in_force", {}).get("live-restore", False) and _series(there) == _series(version)
+    # The units of ours require Docker's: systemd ends them with it whatever live-restore keeps.
+    ended = docker.get("ours", 0) if lives else docker.get("running", 0)
+    told = f" (ends {ended} running container{'s' if ended > 1 else ''})" if ended else ""
+    return Effect("install", f"{name} {version}", f"installed is {there}{told}", interrupts=bool(ended))
 
 
 def _series(version: str) -> list[str]:

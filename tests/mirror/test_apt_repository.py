@@ -4,8 +4,9 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -162,7 +163,15 @@ def test_a_key_is_made_once_and_leaves_no_agent(cache: Path, key: SigningKey, st
     assert gone(cache / "gpg", 2)
 
 
-def test_a_killed_maker_leaves_no_agent_and_no_key(tmp_path: Path) -> None:
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose name leaves room: an agent's socket may have 108 bytes."""
+    with tempfile.TemporaryDirectory(prefix="k-") as path:
+        yield Path(path)
+
+
+def test_a_killed_maker_leaves_no_agent_and_no_key(short_path: Path) -> None:
+    tmp_path = short_path
     maker = FORK.Process(target=signing_key, args=(tmp_path, lambda _: None))
     maker.start()
     end = time.monotonic() + 10
