@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +62,13 @@ def test_every_check_holds_and_a_second_run_changes_nothing(fleet: Project) -> N
     assert again.rc == 0 and again.changes == {}, again.text
     assert fleet.dry().changes == {}
     assert digest(fleet.host("gpu1")) == before
+
+
+def test_a_run_without_changes_asks_six_questions_however_many_containers(fleet: Project, tmp_path: Path) -> None:
+    report = tmp_path / "trips.json"
+    run = fleet.pyinfra("-y", INFERFLEET_ROUND_TRIPS=str(report))
+    assert run.changes == {}, run.text
+    assert json.loads(report.read_text())["gpu1"]["total"] <= 6
 
 
 def test_as_people_use_it(fleet: Project) -> None:
