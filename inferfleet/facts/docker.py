@@ -1,37 +1,10 @@
 """One question to a host about its Docker."""
 
-import json
-from collections.abc import Iterable
-from typing import Any
-
-from pyinfra.api import FactBase, QuoteString, StringCommand
-from pyinfra.api.exceptions import FactProcessError
-
-from inferfleet.remote import script
+from inferfleet.facts.answer import Answer
 
 
-class DockerState(FactBase[dict[str, Any]]):
-    """Packages, daemon.json, the daemon, network and firewall, as `remote/docker_state.py` says them.
+class DockerState(Answer):
+    """Packages, daemon.json, the daemon, network and firewall, as `remote/docker_state.py` says them."""
 
-    An empty dict where the host has no python3 yet.
-    """
-
-    default = dict
-
-    def command(self, question: str) -> StringCommand:
-        """One command; `question` is `DockerHost.question` as compact JSON."""
-        return StringCommand(
-            "if command -v python3 >/dev/null; then python3 -c",
-            QuoteString(script("docker_state")),
-            QuoteString(question),
-            "; else echo '{}'; fi",
-        )
-
-    def process(self, output: Iterable[str]) -> dict[str, Any]:
-        """The last line's JSON; a FactProcessError, which fails this host alone, where there is none."""
-        lines = list(output)
-        try:
-            answer: dict[str, Any] = json.loads(lines[-1])
-        except (ValueError, IndexError) as error:
-            raise FactProcessError(f"the host's answer about Docker is not JSON: {lines[-1:]}") from error
-        return answer
+    asks = "docker_state"
+    about = "Docker"

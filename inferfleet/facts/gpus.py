@@ -1,14 +1,13 @@
 """One question to a host about its NVIDIA cards and their driver."""
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
-from pyinfra.api import FactBase, QuoteString, StringCommand
+from pyinfra.api import FactBase
 from pyinfra.api.exceptions import FactProcessError
 
 from inferfleet import probe
-from inferfleet.remote import script
+from inferfleet.facts.answer import Answer
 
 
 class GpuState(FactBase[dict[str, Any]]):
@@ -31,24 +30,11 @@ class GpuState(FactBase[dict[str, Any]]):
             raise FactProcessError(f"the host's answer about its cards cannot be read: {said} ({error})") from error
 
 
-class NvidiaSource(FactBase[dict[str, Any]]):
+class NvidiaSource(Answer):
     """What a host has of the apt source of its driver, as `remote/nvidia_source.py` says it.
 
-    An empty dict where the host has no python3 yet.
+    Asked with what `changes.source_of` gives.
     """
 
-    default = dict
-
-    def command(self, source: str) -> StringCommand:
-        """One command; `source` is what `changes.source_of` gives, as compact JSON."""
-        ask = ("python3 -c", QuoteString(script("nvidia_source")), QuoteString(source))
-        return StringCommand("if command -v python3 >/dev/null; then", *ask, "; else echo '{}'; fi")
-
-    def process(self, output: Iterable[str]) -> dict[str, Any]:
-        """The last line's JSON; a FactProcessError, which fails this host alone, where there is none."""
-        lines = list(output)
-        try:
-            answer: dict[str, Any] = json.loads(lines[-1])
-        except (ValueError, IndexError) as error:
-            raise FactProcessError(f"the host's answer about its driver's source is not JSON: {lines[-1:]}") from error
-        return answer
+    asks = "nvidia_source"
+    about = "its driver's source"

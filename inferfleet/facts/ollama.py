@@ -1,37 +1,10 @@
 """One question to a host about its Ollama."""
 
-import json
-from collections.abc import Iterable
-from typing import Any
-
-from pyinfra.api import FactBase, QuoteString, StringCommand
-from pyinfra.api.exceptions import FactProcessError
-
-from inferfleet.remote import script
+from inferfleet.facts.answer import Answer
 
 
-class OllamaState(FactBase[dict[str, Any]]):
-    """Release, units, running processes, store and memory, as `remote/ollama_state.py` says them.
+class OllamaState(Answer):
+    """Release, units, running processes, store and memory, as `remote/ollama_state.py` says them."""
 
-    An empty dict where the host has no python3 yet, or has never had an Ollama.
-    """
-
-    default = dict
-
-    def command(self, question: str) -> StringCommand:
-        """One command; `question` is `OllamaHost.question` as compact JSON."""
-        return StringCommand(
-            "if command -v python3 >/dev/null; then python3 -c",
-            QuoteString(script("ollama_state")),
-            QuoteString(question),
-            "; else echo '{}'; fi",
-        )
-
-    def process(self, output: Iterable[str]) -> dict[str, Any]:
-        """The last line's JSON; a FactProcessError, which fails this host alone, where there is none."""
-        lines = list(output)
-        try:
-            answer: dict[str, Any] = json.loads(lines[-1])
-        except (ValueError, IndexError) as error:
-            raise FactProcessError(f"the host's answer about Ollama is not JSON: {lines[-1:]}") from error
-        return answer
+    asks = "ollama_state"
+    about = "Ollama"
