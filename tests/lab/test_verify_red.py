@@ -17,7 +17,7 @@ BREAKS = [
         "sed -i s/NUM_PARALLEL=4/NUM_PARALLEL=2/ /etc/systemd/system/ollama-cpu0.service.d/zz-inferfleet.conf;"
         " systemctl daemon-reload; systemctl restart ollama-cpu0; sleep 1",
         "ollama-cpu0 was started as declared",
-        "OLLAMA_NUM_PARALLEL is 2, declared is 4",
+        "it has OLLAMA_NUM_PARALLEL=2, declared is 4",
     ),
     (
         "cpu1",
