@@ -308,6 +308,7 @@ def test_still_closed_after_nftables(ready: DockerProject, peer: LabHost, ports:
 
 def test_still_closed_after_a_reboot(ready: DockerProject, peer: LabHost, ports: Ports) -> None:
     ready.machine.reboot()
+    ready.sh("systemctl is-system-running --wait || true")  # sshd lets in before Docker is up
     assert ready.sh("systemctl is-active docker inferfleet-firewall") == "active\nactive"
     ready.sh("docker start other anywhere loopback plain declared >/dev/null")
     assert answers(ports, peer) == OPEN
