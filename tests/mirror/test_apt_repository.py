@@ -4,9 +4,8 @@ import multiprocessing
 import os
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -161,13 +160,6 @@ def test_a_key_is_made_once_and_leaves_no_agent(cache: Path, key: SigningKey, st
     assert [line.split(":")[9] for line in shown.splitlines() if line.startswith("fpr:")] == [key.fingerprint]
     assert key.home.stat().st_mode & 0o77 == 0
     assert gone(cache / "gpg", 2)
-
-
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A directory whose name leaves room: an agent's socket may have 108 bytes."""
-    with tempfile.TemporaryDirectory(prefix="k-") as path:
-        yield Path(path)
 
 
 def test_a_killed_maker_leaves_no_agent_and_no_key(short_path: Path) -> None:

@@ -164,7 +164,8 @@ prepare_repositories(cache / "mirror", cache, lambda line: None, ["trixie"], [])
 
 
 @pytest.mark.lab
-def test_killed_makers_leave_nothing_half_done(tmp_path: Path) -> None:
+def test_killed_makers_leave_nothing_half_done(short_path: Path) -> None:
+    tmp_path = short_path
     docker_debs("trixie", cache_dir(), print)  # so that what Debian has is in the cache
     (tmp_path / "debian").mkdir()
     for kept in (cache_dir() / "debian").glob("trixie-*"):
