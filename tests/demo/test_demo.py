@@ -83,7 +83,7 @@ def test_failed_demo_names_step_and_log_and_leaves_nothing(tmp_path: Path) -> No
         if line.startswith("▸ Plan"):
             break
     name = name_in(log.read_text())
-    subprocess.run([*COMMAND, "lab", "exec", "--lab", name, "gpu1", "chmod 0 /usr/bin/dpkg"], check=True)
+    subprocess.run([*COMMAND, "lab", "exec", "--lab", name, "gpu1", "chmod 0 /usr/bin/apt-get"], check=True)
     _, err = demo.communicate(timeout=300)
     assert demo.returncode == 1
     assert err.startswith("demo: Apply: pyinfra failed (got exit status 1): ")
