@@ -14,9 +14,11 @@ LIBRARY = ROOT / "inferfleet"
 MAY = {
     "errors": set(),
     "spec": {"errors"},
+    "memory": {"errors"},
+    "catalogue": {"errors"},
     "placed": {"spec"},
     "engines": {"spec", "placed"},
-    "plan": {"errors", "spec", "placed", "engines"},
+    "plan": {"errors", "spec", "placed", "engines", "memory", "catalogue"},
     "render": {"errors"},
     "services": {"spec", "placed", "engines", "plan", "render"},
     "containers": {"placed", "engines", "plan", "render", "services"},
@@ -53,6 +55,8 @@ MAY = {
 # Parts that need no host and no pyinfra; `errors` alone knows it, so that pyinfra prints our errors as lines.
 PURE = (
     "spec",
+    "memory",
+    "catalogue",
     "placed",
     "engines",
     "plan",
