@@ -1,4 +1,4 @@
-"""What a model takes of a card: weights, KV cache, and what the engine adds. Bytes throughout; pure but for reading files.
+"""What a model takes of a card: weights, KV cache, what the engine adds. Bytes throughout; pure but for reading files.
 
 `types` says what there is to know; `sizes` finds it (shipped table, a file's header, a declared shape); one file for
 each family of engines turns it and the settings into a `Need`.
