@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from inferfleet.placed import Instance, PlacedGpu, PlacedModel
+from inferfleet.plan.capacity import Capacity
 from inferfleet.spec import Docker, Driver, Sources, Toolkit
 
 
@@ -49,9 +50,10 @@ class NodePlan:
 
 @dataclass(frozen=True)
 class FleetPlan:
-    """What the whole fleet runs, in the order of the inventory."""
+    """What the whole fleet runs, in the order of the inventory, and what it takes of the cards."""
 
     nodes: tuple[NodePlan, ...]
+    capacity: Capacity = Capacity()
 
     def node(self, name: str) -> NodePlan | None:
         """The plan of one host; None where the host is no node of the fleet."""

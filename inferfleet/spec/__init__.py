@@ -23,7 +23,8 @@ __all__ = [
     "OllamaEngine", "Sources", "Toolkit", "parse_fleet", "tagged",
 ]  # fmt: skip
 
-KEYS = ("gpus", "instances", "engines", "models", "sources", "docker", "driver", "toolkit")
+NODE_KEYS = ("gpus", "instances", "ram_gib", "disk_gib", "nvlink")
+KEYS = (*NODE_KEYS, "engines", "models", "sources", "docker", "driver", "toolkit")
 # Near misses of our keys among a host's data; any other unknown key is the user's or pyinfra's own.
 _NEAR_MISSES = {"gpu": "gpus", "instance": "instances", "engine": "engines", "model": "models", "source": "sources",
                 "drivers": "driver", "toolkits": "toolkit"}  # fmt: skip
@@ -97,7 +98,7 @@ def _parse(noun: type[N], data: Any, where: str, mistakes: list[str]) -> N:
 
 
 def _node(name: str, data: Mapping[str, Any], mistakes: list[str]) -> Node:
-    return _parse(Node, {key: data[key] for key in ("gpus", "instances") if key in data}, name, mistakes)
+    return _parse(Node, {key: data[key] for key in NODE_KEYS if key in data}, name, mistakes)
 
 
 def _per_host(nodes: Mapping[str, Mapping[str, Any]], key: str, noun: type[N], mistakes: list[str]) -> dict[str, N]:

@@ -1,17 +1,19 @@
 """Models: what the fleet serves, where each comes from, how it is recognised."""
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from inferfleet.spec.base import Noun, mistake
+from inferfleet.spec.base import Listed, Noun, mistake
 from inferfleet.spec.parameters import checked
 
 # Ollama 0.32, types/model/name.go: [[host[:port]/]namespace/]model[:tag]; a host is known by having three parts.
 _PART = r"[A-Za-z0-9][\w.-]*"
 NAME = re.compile(rf"(({_PART}(:\d+)?/)?{_PART}/)?{_PART}(:[\w.-]+)?", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_PLACE = re.compile(r"[^\s/]+(/[^\s/]+)?")
+Placement = Literal["balance", "pack", "spread"]
 
 
 def tagged(name: str) -> str:
@@ -36,7 +38,38 @@ class Model(Noun):
     pin: str | None = Field(
         None, description="`sha256:...` of the registry manifest or of the weights; another model is refused."
     )
-    replicas: int | Literal["all"] = Field("all", description="How many instances serve it, or `all`.")
+    replicas: int | Literal["all", "fitting"] = Field(
+        "all",
+        description="How many instances serve it; `all` of the engine's, or every one that it is `fitting` on.",
+    )
+    placement: Placement = Field(
+        "balance",
+        description="Hosts are filled in the inventory's order. On a host it goes to the emptiest card (`balance`) or "
+        "the fullest that it still fits on (`pack`); `spread` balances with each replica on a host of its own.",
+    )
+    on: Annotated[tuple[str, ...], Listed] = Field(
+        (),
+        description="Where alone it may run: hosts (`gpu1`), their cards (`gpu1/2`) or instances (`gpu1/ollama-cpu0`).",
+    )
+    load: int | None = Field(
+        None,
+        description="Requests at once that it must carry; the plan says whether it still does when one host is lost.",
+        ge=1,
+    )
+    shape: str | dict[str, Any] | None = Field(
+        None,
+        description="What its memory is calculated from, where it is not well known: a file on this machine (GGUF, "
+        "Hugging Face directory or `config.json`), or its numbers.",
+    )
+    format: str | None = Field(
+        None, description="Format of its weights, such as `q4_K_M` or `awq`; by default what its name or its file says."
+    )
+    vram_gib: float | None = Field(
+        None,
+        description="What one copy takes of its cards in GiB, where you have measured it; nothing is calculated then.",
+        gt=0,
+        le=65536,
+    )
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="Ollama parameters, such as `temperature` or `stop` (a list)."
     )
@@ -77,6 +110,14 @@ class Model(Noun):
             raise mistake("is not a number of replicas", 'write 1 or more, or "all"; remove the model to have none')
         return value
 
+    @field_validator("on")
+    @classmethod
+    def _places(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for place in value:
+            if not _PLACE.fullmatch(place):
+                raise mistake(f"{place!r} is no place", 'write a host or one of its cards, as in ["gpu1", "gpu2/0"]')
+        return value
+
     @field_validator("parameters")
     @classmethod
     def _known_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -96,6 +137,12 @@ class Model(Noun):
     def is_customised(self) -> bool:
         """Whether it has settings of its own, so that it is made by `create` and not pulled as it is."""
         return bool(self.parameters or self.template or self.system)
+
+    @model_validator(mode="after")
+    def _sized_once(self) -> "Model":
+        if self.vram_gib is not None and (self.shape is not None or self.format is not None):
+            raise mistake("vram_gib says all of its memory", "leave `shape` and `format` out, or vram_gib")
+        return self
 
     @model_validator(mode="after")
     def _source_and_digest(self) -> "Model":

@@ -21,7 +21,9 @@ class Gpu(Noun):
     backend: Literal["cuda", "vulkan"] = Field(
         "cuda", description="What drives the card: `cuda` (NVIDIA) or `vulkan` (any other card, by index)."
     )
-    vram_gib: float | None = Field(None, description="The card's memory in GiB.", gt=0, le=2048)
+    vram_gib: float | None = Field(
+        None, description="The card's memory in GiB; by default what is known of a card of that name.", gt=0, le=2048
+    )
 
     @field_validator("uuid")
     @classmethod
@@ -88,6 +90,15 @@ class Node(Noun):
     instances: Annotated[tuple[DeclaredInstance, ...], Listed] | None = Field(
         None, description="The host's instances one by one; by default each engine's `per` rule makes them."
     )
+    ram_gib: float | None = Field(
+        None, description="The host's memory in GiB; without it, it is not planned.", gt=0, le=65536
+    )
+    disk_gib: float | None = Field(
+        None, description="Disk for models in GiB; without it, it is not planned.", gt=0, le=1048576
+    )
+    nvlink: Annotated[tuple[Annotated[tuple[int, ...], Listed], ...], Listed] = Field(
+        (), description="Groups of cards with NVLink among them, by position in `gpus`, as in `[[0, 1], [2, 3]]`."
+    )
 
     @model_validator(mode="after")
     def _cards_and_ports_once(self) -> "Node":
@@ -99,7 +110,20 @@ class Node(Noun):
                 )
         for position, instance in enumerate(self.instances or ()):
             self._check_instance(position, instance)
+        self._check_nvlink()
         return self
+
+    def _check_nvlink(self) -> None:
+        cards = [card for group in self.nvlink for card in group]
+        if wrong := [card for card in cards if not 0 <= card < len(self.gpus)]:
+            raise mistake(
+                f"nvlink names card {wrong[0]}, the host declares {len(self.gpus)}",
+                "cards count from 0: see `nvidia-smi topo -m`",
+            )
+        if twice := [card for card in cards if cards.count(card) > 1]:
+            raise mistake(
+                f"nvlink names card {twice[0]} twice", "name each card in one group: see `nvidia-smi topo -m`"
+            )
 
     def _check_instance(self, position: int, instance: DeclaredInstance) -> None:
         missing = [card for card in instance.gpus if card >= len(self.gpus)]
