@@ -59,12 +59,14 @@ class Weights:
         total: all of them.
         embedding: the table of input tokens, which llama.cpp keeps in the host's memory.
         tied: whether that table is the output layer as well, so that a copy of it lies on the card.
+        input_only: further tables of input tokens (Gemma 3n's for each layer), in the host's memory, never on a card.
     """
 
     format: str
     total: int
     embedding: int
     tied: bool
+    input_only: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""How large a model is: from a file that can be read, a declared shape, or the shipped table, in this order.
+
+Never guessed: a model of which none of them knows ends in a line that says what to add.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from inferfleet.errors import FleetError
+from inferfleet.memory.declared import declared_form
+from inferfleet.memory.form import Form
+from inferfleet.memory.formats import parse_format
+from inferfleet.memory.gguf_file import read_gguf
+from inferfleet.memory.gguf_model import shape_of, weights_in
+from inferfleet.memory.hf_config import form_of, format_of, read_config
+from inferfleet.memory.known import known
+from inferfleet.memory.safetensors_dir import has_safetensors, read_safetensors
+from inferfleet.memory.tensors import parameters
+from inferfleet.memory.types import ModelSize, Shape, Weights
+from inferfleet.memory.weights import weights_of
+
+# How far off a computed total may be: rules of rounding weigh more in small models, which keep more in high precision.
+SMALL = 3_000_000_000
+ERROR_SMALL, ERROR = 0.10, 0.03
+
+
+def size_of(
+    name: str,
+    *,
+    source: str | None = None,
+    format: str | None = None,
+    shape: Mapping[str, object] | None = None,
+    project: Path = Path("."),
+) -> ModelSize:
+    """What is known of a model's size.
+
+    Args:
+        name: as the inventory names it.
+        source: where its weights come from, if not from where its name says: `file:` with the path of a GGUF or of a
+            directory (read where this machine has it), `hf:owner/name`, an address, or a registry's name.
+        format: of its weights, if name, source or file do not say.
+        shape: as declared by the user; see `form.Form` for its keys.
+        project: what relative paths begin at.
+
+    Raises:
+        FleetError: nobody knows it, or what was to be read is not what it should be; one line for each mistake.
+    """
+    where = f"models.{name}"
+    chosen = parse_format(format, f"{where}.format") if format else None
+    path = _path(source, project)
+    if path is not None and path.exists():
+        return _of_directory(path, where, chosen) if path.is_dir() else _of_gguf(path, where)
+    if shape is not None:
+        return _of_shape(shape, where, chosen or _named_format(source or name))
+    found = known(name if source is None else source) if path is None else None
+    if found is not None:
+        total = found.published if chosen in (None, found.format) else 0
+        return _of_form(found.form, chosen or found.format, f"the shipped table ({found.name})", total)
+    raise _unknown(where, source, path)
+
+
+def _path(source: str | None, project: Path) -> Path | None:
+    if source is None or not source.startswith("file:"):
+        return None
+    return project / Path(source.removeprefix("file:")).expanduser()
+
+
+def _of_gguf(path: Path, where: str) -> ModelSize:
+    file = read_gguf(path, f"{where}: {path}")
+    return ModelSize(shape_of(file, f"{where}: {path}"), weights_in(file), str(path), 0.0)
+
+
+def _of_directory(path: Path, where: str, chosen: str | None) -> ModelSize:
+    there = f"{where}: {path}"
+    config = read_config(path, there)
+    form = form_of(config, there)
+    format = chosen or format_of(config, there)
+    if has_safetensors(path):
+        read = read_safetensors(path, there)
+        count = parameters(form) if config.get("quantization_config") else read.elements
+        weights = Weights(format, read.total, read.embedding, read.tied)
+        return ModelSize(form.shape(count), weights, str(path), 0.0)
+    if config.get("vision_config"):
+        what = f"{there}: its image tower is of a size that config.json does not tell"
+        raise FleetError(what, "put its safetensors files there, or declare the model's shape and format")
+    return _of_form(form, format, f"{path / 'config.json'}")
+
+
+def _of_shape(data: Mapping[str, object], where: str, format: str | None) -> ModelSize:
+    form = declared_form(data, f"{where}.shape")
+    if format is None:
+        raise FleetError(
+            f"{where}.format: is missing, so its shape has no size", "write one such as q4_K_M, bf16 or awq"
+        )
+    return _of_form(form, format, "its declared shape")
+
+
+def _of_form(form: Form, format: str, known_from: str, published: int = 0) -> ModelSize:
+    weights, count = weights_of(form, format), parameters(form)
+    if published:
+        weights = Weights(format, published, weights.embedding, weights.tied)
+    shape: Shape = form.shape(count)
+    return ModelSize(shape, weights, known_from, ERROR_SMALL if count < SMALL else ERROR)
+
+
+def _named_format(name: str) -> str | None:
+    found = known(name)
+    return found.format if found else None
+
+
+def _unknown(where: str, source: str | None, path: Path | None) -> FleetError:
+    todo = "declare its shape and format, or give file: with a GGUF or a Hugging Face directory that lies here"
+    if path is not None:
+        return FleetError(f"{where}: its size is not known, as {path} is not on this machine", todo)
+    return FleetError(f"{where}: its size is not known (got {source or where.removeprefix('models.')!r})", todo)
