@@ -24,11 +24,17 @@ _GENERATIONS: tuple[tuple[Version, str], ...] = (
     ((6, 0), "Pascal"),
     ((5, 0), "Maxwell"),
 )
-# What the driver keeps where no figure was recorded: MiB, and a share of the memory. From Turing on the driver runs the
-# card by firmware of its own (GSP), which lives in the card's memory. Each rule lies above every figure that
-# cards.toml records for its generation, but for one: A100 80GB, recorded with MIG switched on.
-_RESERVES: dict[str, tuple[int, float]] = {"Maxwell": (64, 0.004), "Pascal": (64, 0.004), "Volta": (256, 0.0025)}
-_RESERVE = (448, 0.005)
+# What the driver keeps for itself, as a rule: MiB, and a share of the memory. From Turing on it runs the card by
+# firmware (GSP), which lives in the card's memory. Each rule lies above all that cards.toml records for its
+# generation, but for GH200 and for an A100 80GB with MIG on, and above what recorded totals of drivers before 510 lack
+# (P40 128 MiB, P4 69, A30 318, Quadro RTX 8000 551). PyTorch's reports of exhausted memory give CUDA's total, 23.50 GiB
+# of an A30 (LHRLAB/ChatKBQA#2) and 15.61 of an RTX A4000 (DengKaiCQ/VGGT-Long#6): the rules say 23.44 and 15.47.
+# No such record was found of AMD's cards; they get the larger rule.
+_RULES: dict[str, tuple[int, float]] = {"Maxwell": (64, 0.004), "Pascal": (64, 0.004), "Volta": (256, 0.0025)}
+_RULE = (448, 0.005)
+# A record by an older driver counts only where it lies above the rule: drivers of 570 and newer keep more than
+# those before on the same card (L40S: 479 MiB by 550, 609 by 595; RTX 3080: 240 by 550, 397 by 595).
+_NEW_DRIVER = 570
 # An empty slice shows 12 to 26 MiB in use and nothing reserved (telegraf's a100-sxm4-v12.xml; H100 and H200 of
 # nvidia_gpu_exporter e656cd81).
 _SLICE_RESERVE = 32
@@ -49,7 +55,7 @@ class Card:
         nvlink: whether it can have NVLink.
         mig: slices that it can be cut into: profile to how many at most.
         part_of: the card that it is a slice of.
-        recorded: where its figures were seen; empty where `usable` follows from the rule of its generation.
+        recorded: whether the driver's reserve was seen on such a card; else `usable` is its generation's rule alone.
     """
 
     name: str
@@ -62,7 +68,7 @@ class Card:
     nvlink: bool = False
     mig: tuple[tuple[str, int], ...] = ()
     part_of: str | None = None
-    recorded: str = ""
+    recorded: bool = False
 
     @property
     def ecc_takes_memory(self) -> bool:
@@ -94,10 +100,12 @@ def _generation(compute: Version) -> str:
 
 
 def _reserve(entry: dict[str, Any], generation: str) -> int:
-    if "reserve" in entry:
-        return int(entry["reserve"])
-    fixed, share = _RESERVES.get(generation, _RESERVE)
-    return round(fixed + share * int(entry["mib"]))
+    fixed, share = _RULES.get(generation, _RULE)
+    rule = round(fixed + share * int(entry["mib"]))
+    if "seen" not in entry:
+        return rule
+    recorded = int(entry["seen"]["mib"])
+    return recorded if entry["seen"]["driver"] >= _NEW_DRIVER else max(recorded, rule)
 
 
 def _whole(name: str, entry: dict[str, Any], slices: dict[str, Any]) -> Card:
@@ -113,7 +121,7 @@ def _whole(name: str, entry: dict[str, Any], slices: dict[str, Any]) -> Card:
         other_memory=entry["ecc_mib"] * MIB if "ecc_mib" in entry else None,
         nvlink=entry.get("nvlink", False),
         mig=tuple((profile, slice_["count"]) for profile, slice_ in slices.items()),
-        recorded=entry.get("seen", ""),
+        recorded="seen" in entry,
     )
 
 
