@@ -1,7 +1,8 @@
 """Which type `llama-quantize` gives to each tensor of a mix such as Q4_K_M. Pure.
 
 The rules are those of llama.cpp's `src/llama-quant.cpp` (`llama_tensor_get_type_impl`, read in mid 2026), without an
-importance matrix. They have not changed for the formats here since early 2024, so they hold for older files too.
+importance matrix. They have not changed for the formats here since early 2024. Files from before that differ in q2_K
+(a tenth larger) and in models of eight experts (up to a tenth smaller).
 """
 
 from collections.abc import Mapping
