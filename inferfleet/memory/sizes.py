@@ -22,7 +22,7 @@ from inferfleet.memory.weights import weights_of
 # How far off a computed total may be. Tokens weigh more in the file of a small model; q2_K and mixes of eight experts
 # were others before 2024, and registries still have such files.
 SMALL = 3_000_000_000
-ERROR, ERROR_SMALL, ERROR_OLD = 0.03, 0.10, 0.12
+ERROR, ERROR_SMALL, ERROR_OLD = 0.03, 0.10, 0.14
 
 
 def size_of(

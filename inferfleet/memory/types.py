@@ -77,7 +77,7 @@ class ModelSize:
         shape: its form.
         weights: its weights.
         known_from: for people: `the shipped table`, `models/tiny.gguf`, `its declared shape`.
-        error: how far off the total of the weights may be, as a fraction; 0 where a file was read.
+        error: how far off the total of the weights may be, as a fraction of it; 0 where a file was read.
     """
 
     shape: Shape

@@ -94,7 +94,11 @@ CACHES: list[tuple[str, str, dict[str, Any], list[tuple[int | None, ...]]]] = [
         "attention.value_length_swa": 16}, [(1, 1, 32, 32, None), (5, 2, 16, 16, 512)]),
     ("gpt-oss", "gpt-oss", WINDOWED, [(6, 2, 8, 8, None), (6, 2, 8, 8, 512)]),
     ("gpt-oss of Ollama", "gptoss", WINDOWED, [(6, 2, 8, 8, None), (6, 2, 8, 8, 512)]),
-    ("full first", "smallthinker", WINDOWED, [(3, 2, 8, 8, None), (9, 2, 8, 8, 512)]),
+    ("full first", "smallthinker", WINDOWED, [(3, 2, 8, 8, None), (9, 2, 8, 8, 4096)]),
+    ("full first, none", "smallthinker", {}, [(12, 2, 8, 8, None)]),
+    ("llama4", "llama4", {}, [(3, 2, 8, 8, None), (9, 2, 8, 8, 8192)]),
+    ("llama4 without", "llama4", {"attention.sliding_window": 0}, [(12, 2, 8, 8, None)]),
+    ("exaone", "exaone4", {"block_count": 64}, [(16, 2, 8, 8, None), (48, 2, 8, 8, 4096)]),
     ("period in file", "gemma3", WINDOWED | {"attention.sliding_window_pattern": 4},
      [(3, 2, 8, 8, None), (9, 2, 8, 8, 512)]),
     ("exaone small", "exaone4", WINDOWED, [(12, 2, 8, 8, None)]),
@@ -135,6 +139,7 @@ STATES: list[tuple[str, dict[str, Any], int, int]] = [
     ("falcon-h1", SSM, 12, 12 * ONE),
     ("qwen3next", SSM, 3, 9 * ONE),
     ("qwen35", SSM | {"full_attention_interval": 6}, 2, 10 * ONE),
+    ("qwen35moe", SSM | {"attention.recurrent_layers": [True] * 7 + [False] * 5}, 5, 7 * ONE),
     ("lfm2", {"shortconv.l_cache": 3, "attention.head_count_kv": [0, 2] * 6}, 6, 6 * 4 * 64 * 2),
 ]
 
