@@ -7,7 +7,7 @@ vLLM            of what CUDA calls the device's total; weights, peak of activati
                 from cudaMemGetInfo; docs of v0.32.0 say the same).
 SGLang          of what is free before the weights are loaded; weights and cache share it (`_profile_available_bytes`:
                 `free now - free before * (1 - mem_fraction_static)` is the cache; sgl-project/sglang of Aug 2026).
-                Newer versions can size the cache after the graphs are captured, which then share it too; off here.
+                SGLANG_ENABLE_POST_CAPTURE_KV_SIZING, off by default, would let the graphs share it too.
 TGI             of CUDA's total, times TGI_WIGGLE_ROOM, 0.90 by default and always below 1; all that it holds shares
                 it (server/text_generation_server/utils/import_utils.py and models/flash_causal_lm.py, db931fcf).
 LMDeploy        of what is free once the weights are loaded, for the cache; below 1 (src/turbomind/turbomind.cc,
@@ -86,8 +86,7 @@ def _vllm(plan: _Plan) -> dict[str, str]:
 
 def _sglang(plan: _Plan) -> dict[str, str]:
     free = plan.usable - plan.context
-    fraction = _fraction(plan.weights + plan.kv, free, below_one=True)
-    return {"--mem-fraction-static": fraction, "SGLANG_ENABLE_POST_CAPTURE_KV_SIZING": "0"}
+    return {"--mem-fraction-static": _fraction(plan.weights + plan.kv, free, below_one=True)}
 
 
 def _tgi(plan: _Plan) -> dict[str, str]:

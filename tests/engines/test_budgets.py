@@ -113,7 +113,7 @@ def test_ollama_leaves_the_rest_free() -> None:
     ("engine", "given"),
     [
         ("vllm", {"--gpu-memory-utilization": "0.875000"}),
-        ("sglang", {"--mem-fraction-static": "0.851064", "SGLANG_ENABLE_POST_CAPTURE_KV_SIZING": "0"}),
+        ("sglang", {"--mem-fraction-static": "0.851064"}),
         ("tgi", {"--cuda-memory-fraction": "0.875876", "TGI_WIGGLE_ROOM": "0.999"}),
         ("lmdeploy", {"--cache-max-entry-count": "0.533334"}),
         ("tensorrt-llm", {"--kv_cache_free_gpu_memory_fraction": "0.571429"}),
