@@ -7,6 +7,7 @@ import pytest
 
 from inferfleet.catalogue import Card, cards, find, memory_mistake, names, near
 from inferfleet.catalogue.card import GIB, MIB
+from inferfleet.lab.gpu.catalogue import MODELS, CardModel
 
 RECORDED = Path(__file__).parents[1] / "plan" / "machines" / "recorded"
 WHOLE = [card for card in cards() if card.part_of is None]
@@ -120,6 +121,14 @@ def test_recorded_machines(recorded: str) -> None:
     total, reserved = map(int, found[-1])
     assert card.memory == total * MIB
     assert card.usable <= (total - reserved) * MIB
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
+def test_the_labs_cards(model: CardModel) -> None:
+    """What a lab host shows is what is planned for."""
+    card = known(model.name)
+    assert card.memory == model.memory_mib * MIB
+    assert card.compute == tuple(map(int, model.compute.split(".")))
 
 
 def test_recorded_slices() -> None:
