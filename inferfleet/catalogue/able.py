@@ -1,4 +1,4 @@
-"""Which engines, weights and caches a card can run: data in `engines.toml` and `formats.toml`, and who to ask instead."""
+"""Which engines, weights and caches a card can run, from `engines.toml` and `formats.toml`, and what runs instead."""
 
 import re
 import tomllib
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import Any
 
 from inferfleet.catalogue.card import Card, Version, version
@@ -54,6 +55,15 @@ def engines() -> tuple[str, ...]:
     return tuple(_data("engines.toml"))
 
 
+def needs() -> Iterator[tuple[str, str, str, str]]:
+    """For people: each engine's title, the version from which a line holds, compute capability and CUDA line."""
+    for engine in engines():
+        for line in _data("engines.toml")[engine]["lines"]:
+            since = "the beginning" if line["since"] == "0" else line["since"]
+            since = f"images with `{line['tag']}`" if "tag" in line else since
+            yield _title(engine), since, line["compute"], line.get("cuda", "")
+
+
 def unable(engine: str, release: str | None, card: Card, *, weights: str = "", kv: str = "") -> Refusal | None:
     """Why a card cannot run an engine, or not with these weights or this cache; None where it can.
 
@@ -73,11 +83,9 @@ def unable(engine: str, release: str | None, card: Card, *, weights: str = "", k
     for kind, name in (("weights", weights), ("kv", kv)):
         line = _format_line(kind, name.lower(), engine, release)
         if line and _lacks(card, line):
-            what = f"{name} weights" if kind == "weights" else f"a {name} cache"
+            what = f"{name} weights" if kind == "weights" else f"a cache in {name}"
             reason = f"{what} on {_title(engine)} need{'s' if kind == 'kv' else ''} {_needs(line)}, the {_has(card)}"
-            return Refusal(
-                reason, f"use {line['instead']}" if "instead" in line else "choose weights of another format"
-            )
+            return Refusal(reason, f"use {line.get('instead', 'another format')}")
     return None
 
 
@@ -97,22 +105,23 @@ def _engine_problem(engine: str, release: str | None, card: Card) -> str | None:
 
 
 def _others(engine: str, card: Card) -> str:
-    """Which engines do run on the card, and which older versions of this one."""
+    """Which engines do run on the card, and which versions of this one."""
     able = [_title(other) for other in _ALTERNATIVES if other != engine and not _engine_problem(other, None, card)][:3]
-    found = []
-    for line, newer in _older(engine):
-        if card.compute is not None and not _engine_problem(engine, line["since"], card):
-            found.append(f"{_title(engine)} before {newer['since']}")
-    able += found[-1:]
+    able += [f"{_title(engine)} {which}" for which in _other_versions(engine, card)][-1:]
     if not able:
         return ""
     listed = " and ".join([", ".join(able[:-1]), able[-1]] if len(able) > 1 else able)
     return f"{listed} run{'' if len(able) > 1 else 's'} on it"
 
 
-def _older(engine: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _other_versions(engine: str, card: Card) -> Iterator[str]:
     lines = _data("engines.toml")[engine]["lines"]
-    yield from zip(lines, lines[1:], strict=False)
+    for line, newer in pairwise(lines):
+        runs = [not _engine_problem(engine, since, card) for since in (line["since"], newer["since"])]
+        if runs == [True, False]:
+            yield f"before {newer['since']}"
+        elif runs == [False, True]:
+            yield f"from {newer['since']} on"
 
 
 def _title(engine: str) -> str:
@@ -132,6 +141,8 @@ def _numbers(release: str) -> tuple[int, ...]:
 
 def _holds(line: dict[str, Any], release: str | None) -> bool:
     """A release without a number, such as `latest`, is as new as can be."""
+    if line.get("tag", "") not in (release or ""):
+        return False
     numbers = _numbers(release) if release else ()
     return not numbers or numbers >= _numbers(line.get("since", "0"))
 

@@ -17,6 +17,8 @@ _SERIES = re.compile(r"^(rtx|gtx|rx)(?=a?\d|pro)")
 _EXTRAS = re.compile(r"(?<=gb)[+-](me\.all|me|gfx)$")
 # How far a declared size may lie from the driver's: 24 for 23.99 GiB is right, 24 for 22.49 GiB is not.
 _SLACK = 0.02
+# How much larger than the driver's a size on the box can be: ECC takes 6 %, slices of H200 are 10 % smaller than named.
+_SOLD = 1.13
 
 
 def _key(name: str) -> str:
@@ -60,13 +62,18 @@ def find(name: str, memory: int | None = None) -> Card | None:
     return cards[0] if len(cards) == 1 else None
 
 
+def cards() -> tuple[Card, ...]:
+    """Every card and slice, in the table's order."""
+    return tuple(table())
+
+
 def near(name: str, count: int = 3) -> tuple[str, ...]:
     """Names of cards that may have been meant: all that share the name, else the closest spellings."""
     key = _key(name)
     if key in _by_key():
         return tuple(card.name for card in _by_key()[key])
     grown = [other for other in _by_key() if key and other.startswith(key)]
-    return _unique(grown or get_close_matches(key, _by_key(), n=count, cutoff=0.7))[:count]
+    return _unique(grown or get_close_matches(key, _by_key(), n=count, cutoff=0.6))[:count]
 
 
 def _unique(keys: Iterable[str]) -> tuple[str, ...]:
@@ -101,9 +108,8 @@ def memory_mistake(card: Card, vram_gib: float) -> str | None:
     for unit, meant in (("MiB", MIB), ("bytes", 1), ("KiB", 1024)):
         if any(_close(vram_gib * meant, size) for size in _sizes(card)):
             return f"{has}, and {vram_gib:.12g} is its size in {unit}"
+    if vram_gib == round(vram_gib) and card.memory < vram_gib * GIB <= card.memory * _SOLD:
+        return f"{has}, and {vram_gib:g} is the size it is sold by"
     if any(_close(vram_gib * 1e9, size) for size in _sizes(card)):
         return f"{has}, and {vram_gib:g} is its size in GB of 1000^3 bytes"
-    nominal = -(-card.memory // GIB)
-    if nominal < vram_gib <= nominal * 1.1:
-        return f"{has}, and {vram_gib:g} is the size it is sold by"
     return f"{has} (got {vram_gib:g})"
