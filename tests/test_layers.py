@@ -23,7 +23,7 @@ MAY = {
     "services": {"spec", "placed", "engines", "plan", "render"},
     "containers": {"placed", "engines", "plan", "render", "services"},
     "declared": {"placed", "engines", "plan"},
-    "changes": {"placed", "engines"},
+    "changes": {"catalogue", "placed", "engines"},
     "remote": set(),
     "probe": {"errors"},
     "facts": {"remote", "probe"},
