@@ -44,31 +44,38 @@ def card_free(card: CardUse) -> str:
 
 def share_words(share: Share, model: ModelUse | None) -> str:
     """`llama2:13b: weights 6.9, KV cache 12.5 (4 x 3.1), engine 1.5`."""
-    waits = " (on demand)" if share.waits else ""
+    name = share.model + on_demand(share)
     if not share.kv_cache and not share.overhead:
-        return f"{share.model}{waits}: {gib(share.weights)} in all"
-    cache = f"KV cache {gib(share.kv_cache)}{_sequences(share, model)}"
-    split = f"; split over {model.need.cards} cards" if model and model.need and model.need.cards > 1 else ""
-    return f"{share.model}{waits}: weights {gib(share.weights)}, {cache}, engine {gib(share.overhead)}{split}"
+        return f"{name}: {gib(share.weights)} in all"
+    each = sequences(share, model)
+    cache = f"KV cache {gib(share.kv_cache)}" + (f" ({each})" if each else "")
+    split = f", split over {model.need.cards} cards" if model and model.need and model.need.cards > 1 else ""
+    return f"{name}: weights {gib(share.weights)}, {cache}, engine {gib(share.overhead)}{split}"
 
 
-def _sequences(share: Share, model: ModelUse | None) -> str:
-    """How the cache is made of sequences, where it is that of more than one, and of nothing else."""
+def on_demand(share: Share) -> str:
+    """Said after the name of a model that is loaded when it is asked for, in place of others."""
+    return " (on demand)" if share.waits else ""
+
+
+def sequences(share: Share, model: ModelUse | None) -> str:
+    """`4 x 3.1`: the sequences that its cache is made of, where they are several and there is nothing else in it."""
     need = model.need if model else None
     if not need or not need.kv_per_sequence:
         return ""
     number = round(need.kv_cache / need.kv_per_sequence)
     whole = abs(number * need.kv_per_sequence - need.kv_cache) <= need.kv_cache // 100
     same = abs(share.kv_cache * need.cards - need.kv_cache) <= need.kv_cache // 100
-    return f" ({number} x {gib(share.kv_cache // number)})" if number > 1 and whole and same else ""
+    return f"{number} x {gib(share.kv_cache // number)}" if number > 1 and whole and same else ""
 
 
 def host_words(use: HostUse | None) -> str:
-    """`RAM 0.8 of 256.0 GiB, disk 6.9 of 900.0 GiB`: what is declared of a host; empty where nothing is."""
+    """`RAM 0.8 of 256.0, disk 6.9 of 900.0 GiB`: what is declared of a host; empty where nothing is."""
     if use is None:
         return ""
     stores = (("RAM", use.ram_taken, use.ram), ("disk", use.disk_taken, use.disk))
-    return ", ".join(f"{name} {gib(taken)} of {gib(have)} GiB" for name, taken, have in stores if have is not None)
+    found = [f"{name} {gib(taken)} of {gib(have)}" for name, taken, have in stores if have is not None]
+    return f"{', '.join(found)} GiB" if found else ""
 
 
 def the_same(view: HostView) -> str:
