@@ -61,12 +61,15 @@ class Terminal:
         self._say()
         self._say(Text.assemble((text, "bold"), more))
 
-    def _table(self, titles: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
+    def _table(
+        self, titles: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = (), red: Sequence[str] = ()
+    ) -> None:
         table = Table(box=None)
         for title in titles:
             table.add_column(title, overflow="fold", justify="right" if title in right else "left")
         for row in rows:
-            table.add_row(*(Text(cell if self._blocks else cell.replace("±", "+-")) for cell in row))
+            style = "red" if row[0] in red else ""
+            table.add_row(*(Text(cell if self._blocks else cell.replace("±", "+-"), style) for cell in row))
         self._console.print(table)
 
     def _instances(self, plan: FleetPlan) -> None:
@@ -103,7 +106,8 @@ class Terminal:
         narrow = self._width is not None and room > self._width
         if narrow:
             titles, *rows = ((*row[:serving], *row[serving + 1 :]) for row in (titles, *rows))
-        self._table(titles, rows, right=("replicas", "at once", "load", "one copy"))
+        short = [model.name for model in models if words.falls_short(model)]
+        self._table(titles, rows, right=("replicas", "at once", "load", "one copy"), red=short)
         for model in models:
             for note in (*((model.serving,) if narrow else ()), *words.notes(model)):
                 self._say(f" {model.name}: {note}", "dim")

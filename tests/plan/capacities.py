@@ -134,15 +134,15 @@ def mixed_cards() -> FleetPlan:
 
 
 def fifty() -> FleetPlan:
-    """50 mixed hosts, 172 cards; none of them alone is missed."""
+    """50 mixed hosts, 184 cards; none of them alone is missed."""
     placing: dict[str, Sequence[tuple[str, Sequence[str]]]] = {}
     for number in range(1, 51):
-        if number <= 24:
-            cards = [("A30", ["llama2:13b"])] * 4
-        elif number <= 40:
+        if number <= 4:
+            cards = [("H100", ["qwen2.5:32b", "llama2:13b", "mistral:7b"])] * 4 + [("H100", ["llama2:13b"])]
+        elif number <= 12:
             cards = [("RTX 4090", ["mistral:7b", "nomic-embed-text"]), ("RTX 3090", ["qwen2.5:32b"])]
         elif number <= 48:
-            cards = [("H100", ["qwen2.5:32b", "llama2:13b", "mistral:7b"])] * 4 + [("H100", ["llama2:13b"])]
+            cards = [("A30", ["llama2:13b"])] * 4
         else:
             cards = [("A30", [])] * 2
         placing[f"gpu{number}.example.net"] = cards

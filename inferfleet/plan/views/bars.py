@@ -21,9 +21,12 @@ class Piece(NamedTuple):
 def bar(card: CardUse, width: int) -> list[Piece]:
     """The card's memory over that many characters, model after model, then what is free.
 
-    What is there at all has one character at least.
+    What is there at all has one character at least. Where models are too many for that, they are drawn as one.
     """
     models = [list(parts(share)) for share in drawn(card)]
+    if sum(len(model) + 1 for model in models) > width:
+        kinds = KINDS[:-1]
+        models = [[(kind, sum(size for model in models for own, size in model if own == kind)) for kind in kinds]]
     lines = max(len(models) - 1, 0)
     sizes = [size for model in models for _, size in model]
     counts = iter(_cells([*sizes, max(card.free, 0)], width - lines))

@@ -112,5 +112,6 @@ def _models(models: Sequence[ModelUse]) -> Values:
     return {
         "titles": titles,
         "rows": rows,
+        "short": [model.name for model in models if words.falls_short(model)],
         "notes": [(model.name, note) for model in models for note in words.notes(model)],
     }

@@ -93,6 +93,11 @@ def replicas(model: ModelUse) -> str:
     return f"{len(model.placed)} of {model.wanted}"
 
 
+def falls_short(model: ModelUse) -> bool:
+    """Whether fewer replicas are placed than are wanted, or they cannot carry the load."""
+    return len(model.placed) < model.wanted or (model.load is not None and model.slots < model.load)
+
+
 def known(model: ModelUse) -> str:
     """`the shipped table`, `its parameters, ±10 %`."""
     return f"{model.known_from}, ±{round(model.error * 100)} %" if model.error else model.known_from
