@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from inferfleet.plan.capacity import Share
 from inferfleet.plan.views.page import page
 from tests.plan import capacities
-from tests.plan.capacities import FLEETS
+from tests.plan.capacities import FLEETS, changed
 from tests.plan.test_views_markdown import HOSTILE, hostile
 
 
@@ -80,6 +81,14 @@ def test_what_it_says() -> None:
     ):
         assert text in said, text
     assert "qwen2.5:32b: KV cache 2.0 GiB" in read.values("title")
+
+
+def test_a_model_known_as_one_number_is_shown_as_one() -> None:
+    plan = capacities.four_a30()
+    whole = capacities.card("gpu1", 0, "A30", Share("ollama-gpu0", "m", capacities.size(14), 0, 0))
+    said = Read(page(changed(plan, cards=(whole,)))).said
+    place = said.index("m", said.index("Cards in numbers"))
+    assert [text for text in said[place:] if text.strip()][:5] == ["m", "14.0", "in all", "14.0 of 23.2", "9.2"]
 
 
 def test_what_falls_short_is_marked() -> None:

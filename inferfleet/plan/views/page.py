@@ -102,6 +102,9 @@ def _numbers(view: HostView, uses: Mapping[str, ModelUse]) -> Iterable[Values]:
 
 def _share(share: Share, use: ModelUse | None) -> Values:
     name = share.model + words.on_demand(share)
+    if not share.kv_cache and not share.overhead:
+        # Declared as one number, of which no part is known.
+        return {"name": name, "weights": words.gib(share.weights), "kv_cache": "", "each": "in all", "engine": ""}
     sizes = {"weights": share.weights, "kv_cache": share.kv_cache, "engine": share.overhead}
     each = words.sequences(share, use)
     return {"name": name, "each": each, **{kind: words.gib(size) for kind, size in sizes.items()}}
