@@ -213,22 +213,20 @@ def test_a_large_fleet_is_planned_in_no_time() -> None:
 
 def test_as_data_and_rows() -> None:
     plan = _plan(fleet(gpus=[{"model": "A30", "uuid": UUID.format(1)}], models=LLAMA))
-    assert as_data(plan) == {
-        "nodes": [
-            {
-                "name": "gpu1",
-                "models": ["llama2:13b"],
-                "instances": [
-                    {
-                        "name": "ollama-gpu0",
-                        "engine": "ollama",
-                        "version": "0.32.15",
-                        "address": "127.0.0.1:11434",
-                        "gpus": [{"index": 0, "model": "A30", "uuid": UUID.format(1)}],
-                        "models": ["llama2:13b"],
-                    }
-                ],
-            }
-        ]
-    }
+    assert as_data(plan)["nodes"] == [
+        {
+            "name": "gpu1",
+            "models": ["llama2:13b"],
+            "instances": [
+                {
+                    "name": "ollama-gpu0",
+                    "engine": "ollama",
+                    "version": "0.32.15",
+                    "address": "127.0.0.1:11434",
+                    "gpus": [{"index": 0, "model": "A30", "uuid": UUID.format(1)}],
+                    "models": ["llama2:13b"],
+                }
+            ],
+        }
+    ]
     assert rows(plan) == [("gpu1", "ollama-gpu0", "ollama 0.32.15", "0: A30", "127.0.0.1:11434", "llama2:13b")]
