@@ -47,7 +47,7 @@ def plan_or_refuse(fleet: Fleet) -> FleetPlan:
         names = dict.fromkeys(name for instance in instances for name in instance.models)
         models = tuple(PlacedModel(name, specs[name]) for name in _with_sources(names, specs, by_tag))
         nodes.append(_node_plan(node, instances, models))
-    return FleetPlan(tuple(nodes), drafted.servers, drafted.capacity)
+    return FleetPlan(tuple(nodes), drafted.servers, capacity=drafted.capacity)
 
 
 def _node_plan(node: FleetNode, instances: tuple[Instance, ...], models: tuple[PlacedModel, ...]) -> NodePlan:

@@ -50,10 +50,18 @@ class NodePlan:
 
 @dataclass(frozen=True)
 class FleetPlan:
-    """What the whole fleet runs, in the order of the inventory, and what it takes of the cards."""
+    """What the whole fleet runs, in the order of the inventory, and what it takes of the cards.
+
+    Attributes:
+        nodes: what each host runs.
+        servers: replicas with an engine of their own.
+        differences: what a what-if question changes, a line for each model.
+        capacity: what all of it takes.
+    """
 
     nodes: tuple[NodePlan, ...]
     servers: tuple[Server, ...] = ()
+    differences: tuple[str, ...] = ()
     capacity: Capacity = field(default_factory=Capacity)
 
     def node(self, name: str) -> NodePlan | None:
