@@ -50,7 +50,7 @@ MAY = {
     "lab": {"errors"},
     "scaffold": {"errors"},
     "demo": {"errors", "inventory", "placed", "plan", "lab", "scaffold", "verify"},
-    "plan_cli": {"errors", "inventory", "plan"},
+    "plan_cli": {"errors", "spec", "inventory", "plan"},
     "cli": {"errors", "__version__", "plan_cli", "verify", "scaffold", "lab", "demo"},
 }
 # Parts that need no host and no pyinfra; `errors` alone knows it, so that pyinfra prints our errors as lines.

@@ -1,4 +1,4 @@
-"""`just reference`: pages of docs/reference from the spec, the command line and the catalogue of cards.
+"""`just reference`: pages of docs/reference from the spec, the command line, the cards and the examples.
 
 `tests/test_docs.py` fails while any differs from what this program would write.
 """
@@ -29,6 +29,7 @@ from inferfleet.spec import (
 )
 from inferfleet.spec.engine import OWNED_ENVIRONMENT, Duration
 from inferfleet.spec.parameters import PARAMETERS
+from tools.example_plans import example_plans_page
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 GENERATED = "<!-- Made by `just reference`; do not edit. -->\n"
@@ -249,7 +250,12 @@ def _card(card: catalogue.Card) -> tuple[str, ...]:
     )
 
 
-PAGES = {"inventory.md": inventory_page, "cli.md": cli_page, "cards.md": cards_page}
+PAGES = {
+    "inventory.md": inventory_page,
+    "cli.md": cli_page,
+    "cards.md": cards_page,
+    "example-plans.md": example_plans_page,
+}
 
 
 def main() -> None:

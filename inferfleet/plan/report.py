@@ -12,6 +12,7 @@ from inferfleet.plan.groups import Group
 from inferfleet.plan.refuse import in_words, would_be
 from inferfleet.plan.rooms import CardRoom
 from inferfleet.plan.seats import Seat
+from inferfleet.plan.suggest import most_parallel
 from inferfleet.plan.survive import losses
 
 
@@ -99,5 +100,6 @@ def _model(placed: Placed, demands: Demands, benches: Sequence[Bench]) -> ModelU
         error=size.error if size else 0.0,
         slots=sum(place.slots for place in placed.places),
         load=ask.model.load,
+        most=most_parallel(placed.seats[0], ask.name, demands) if placed.seats and demand and demand.serving else None,
         notes=tuple(dict.fromkeys(one.note for one in every if one.note)),
     )

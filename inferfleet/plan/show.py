@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from inferfleet.placed import Instance
+from inferfleet.placed import Instance, Server
 from inferfleet.plan.types import FleetPlan, NodePlan
 from inferfleet.plan.views.data import capacity_data
 from inferfleet.plan.views.names import in_short
@@ -22,6 +22,8 @@ def as_data(plan: FleetPlan) -> dict[str, Any]:
             }
             for node in plan.nodes
         ],
+        "servers": [_server(server) for server in plan.servers],
+        "differences": list(plan.differences),
         "capacity": capacity_data(plan.capacity),
     }
 
@@ -34,6 +36,22 @@ def _instance(instance: Instance) -> dict[str, Any]:
         "address": instance.address,
         "gpus": [{"index": gpu.index, "model": gpu.model, "uuid": gpu.uuid} for gpu in instance.gpus],
         "models": list(instance.models),
+    }
+
+
+def _server(server: Server) -> dict[str, Any]:
+    return {
+        "name": server.name,
+        "engine": server.engine,
+        "version": server.version,
+        "model": server.model,
+        "address": server.address,
+        "gpus": [
+            {"node": node, "index": gpu.index, "model": gpu.model, "uuid": gpu.uuid}
+            for node, gpus in server.parts
+            for gpu in gpus
+        ],
+        "flags": dict(server.flags),
     }
 
 

@@ -111,6 +111,11 @@ def _settings(placed: Placed, seats: list[Seat], demands: Demands) -> Iterator[C
         yield {f"{ENGINE}kv_cache_type": "q8_0", f"{ENGINE}context": shorter}
 
 
+def most_parallel(seat: Seat, name: str, demands: Demands) -> int:
+    """Requests at once for which a seat has room, all else as it is; up to 512, the engine's limit."""
+    return _largest(range(1, 513), lambda count: _fits(seat, name, {"parallel": count}, demands)) or 0
+
+
 def _largest(values: range | tuple[()], fits: Callable[[int], bool]) -> int | None:
     """The largest value that fits; more never fits where less does not."""
     low, high = 0, len(values)

@@ -39,13 +39,14 @@ class Terminal:
         self._width = console.width if console.is_terminal else None
 
     def plan(self, plan: FleetPlan) -> None:
-        """All of it: instances, cards, models, losses, refusals."""
+        """All of it: instances, cards, models, losses, what a question changes, refusals."""
         self._instances(plan)
         capacity = plan.capacity
         self._cards(capacity)
         self._models(capacity.models)
         if capacity.models:
             self._losses(capacity)
+        self._differences(plan.differences)
         self._refusals(capacity.refusals)
 
     def _say(self, line: Text | str = "", style: str = "") -> None:
@@ -119,6 +120,12 @@ class Terminal:
         if not words.loss_lines(capacity):
             self._say(f" {words.NOTHING_LOST}")
 
+    def _differences(self, differences: Sequence[str]) -> None:
+        if differences:
+            self._heading(words.COMPARED)
+        for line in differences:
+            self._say(f" {line}")
+
     def _refusals(self, refusals: Sequence[Refusal]) -> None:
         if not refusals:
             return
@@ -127,8 +134,6 @@ class Terminal:
             self._say(f" {refusal.line}", "red")
             for step in refusal.steps:
                 self._say(f"   {step}")
-            for change in words.changes(refusal):
-                self._say(f"   it would fit with {change}")
 
 
 class _Cards:

@@ -2,12 +2,13 @@
 
 _ollama = {"version": "0.32.15", "runtime": "docker", "parallel": 4, "context": 8192, "keep_alive": "forever"}
 _models = {
-    # The model that must not go away: each replica on a host of its own, and enough of them for its load.
-    "llama3.1:8b": {"engine": "ollama", "replicas": 12, "placement": "spread", "load": 40},
-    "llama3.3:70b": {"engine": "ollama", "replicas": 4, "load": 8},
-    "qwen2.5:32b": {"engine": "ollama", "replicas": 8, "placement": "spread"},
-    "mistral:7b": {"engine": "ollama", "replicas": 6},
-    "nomic-embed-text": {"engine": "ollama", "replicas": 4, "placement": "spread"},
+    # On the large cards, and enough of it that one host may go.
+    "llama3.3:70b": {"engine": "ollama", "replicas": 14, "load": 20},
+    # Each replica on a host of its own: the loss of any of them costs one.
+    "qwen2.5:32b": {"engine": "ollama", "replicas": 12, "placement": "spread", "load": 40},
+    "nomic-embed-text": {"engine": "ollama", "replicas": 6, "placement": "spread"},
+    # On every card that has room left.
+    "llama3.1:8b": {"engine": "ollama", "replicas": "fitting", "load": 300},
 }
 
 

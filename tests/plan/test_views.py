@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from inferfleet.placed import PlacedGpu, Server
 from inferfleet.plan.capacity import Loss, Share
 from inferfleet.plan.show import as_data, folded_rows, rows
 from inferfleet.plan.views import bars, words
@@ -64,7 +65,7 @@ def test_what_a_model_says() -> None:
     estimated, measured, _ = capacities.mixed_cards().capacity.models
     assert words.known(estimated) == "its parameters, ±10 %"
     assert words.known(measured) == "the shipped table"
-    assert words.notes(measured) == ("estimated 9.0, measured 8.6 GiB",)
+    assert words.notes(measured)[-1] == "estimated 9.0, measured 8.6 GiB"
     assert words.notes(replace(measured, need=None)) == ("measured 8.6 GiB",)
     assert words.copy_size(replace(measured, need=None)) == "-"
     titles, found = words.model_rows([estimated])
@@ -196,7 +197,9 @@ def test_the_schema_names_every_key_and_no_other() -> None:
     plan = capacities.mixed_cards()
     refusal = replace(plan.capacity.refusals[0], changes=())  # its keys are settings
     losses = (Loss("box", 0, (), {"qwen2.5:32b": (1, 2)}, {"qwen2.5:32b": (1, 2)}),)
-    found = as_data(changed(plan, refusals=(refusal,), losses=losses))
+    card = PlacedGpu(0, "A30", None, "cuda")
+    server = Server("vllm-m-gpu0", "vllm", "0.32.0", "m", (("box", (card,)),), "127.0.0.1:8000", {})
+    found = as_data(replace(changed(plan, refusals=(refusal,), losses=losses), servers=(server,)))
     assert {path for path in paths(found) if not path.endswith("qwen2.5:32b")} == told
 
 

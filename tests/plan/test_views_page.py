@@ -72,7 +72,6 @@ def test_what_it_says() -> None:
         "Plan for 1 host 32.2 of 70.6 GiB planned on 3 cards of 1 host",
         "weights 22.9 GiB KV cache 6.1 GiB engine 3.2 GiB free 38.4 GiB",
         "models.llama2:70b: needs 41.2 GiB on one card",
-        "it would fit with split 2, context 2048",
         "22.4 of 23.5",
         "RAM 0.4 of 256.0, disk 22.6 of 900.0 GiB",
         "its parameters, ±10 %",

@@ -16,6 +16,7 @@ from inferfleet.plan import FleetPlan
 from inferfleet.plan_cli.terminal import Terminal
 from tests.plan import capacities
 from tests.plan.capacities import FLEETS, changed
+from tools import example_plans
 
 CLONE = Path(__file__).parents[2]
 
@@ -50,8 +51,6 @@ def test_refusals_with_their_reasons_come_last() -> None:
         "   3 cards in the fleet",
         "   3 have the backend that ollama asks for",
         "   0 leave 41.2 GiB (most: box/2, 23.6)",
-        "   it would fit with split 2, context 2048",
-        "   it would fit with quantization q2_K",
     ]
     coloured = printed(capacities.mixed_cards(), width=120, colour=True)
     assert "\x1b[31m models.llama2:70b" in coloured
@@ -108,8 +107,10 @@ def test_a_plan_without_capacity_is_its_instances() -> None:
 
 def test_the_example_in_the_documentation_is_what_is_printed() -> None:
     page = (CLONE / "docs/howto/capacity.md").read_text()
-    (shown,) = re.findall(r"^```console\n\$ inferfleet plan inventory/prod.py\n(.*?)^```$", page, re.M | re.S)
-    assert lines(shown) == lines(printed(capacities.four_a30(), 100))
+    (shown,) = re.findall(
+        r"^```console\n\$ inferfleet plan inventory/examples/four_a30.py\n(.*?)^```$", page, re.M | re.S
+    )
+    assert shown == example_plans.printed(example_plans.EXAMPLES / "four_a30.py", 100)
 
 
 # --- the command --------------------------------------------------------------------------------
@@ -118,7 +119,7 @@ def test_the_example_in_the_documentation_is_what_is_printed() -> None:
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(plan: FleetPlan, *words: str) -> Result:
-        monkeypatch.setattr(plan_cli, "plan_from", lambda inventory: plan)
+        monkeypatch.setattr(plan_cli, "_plan", lambda inventory, without, add: plan)
         return CliRunner().invoke(main, ["plan", "inventory.py", *words])
 
     return run

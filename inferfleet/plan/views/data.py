@@ -65,6 +65,7 @@ def _model(model: ModelUse) -> dict[str, Any]:
         "requests_at_once": model.slots,
         "load": model.load,
         "notes": list(model.notes),
+        "requests_at_once_that_fit": model.most,
         "measured_bytes": model.measured,
     }
 

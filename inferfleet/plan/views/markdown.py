@@ -23,6 +23,7 @@ def markdown(plan: FleetPlan) -> str:
         *_section("Plan", _table(TITLES, (_all_code(row) for row in folded_rows(plan)))),
         *(_memory(capacity) if capacity.hosts or capacity.cards else ()),
         *(_models(capacity) if capacity.models else ()),
+        *(_section(words.COMPARED, _fenced(plan.differences)) if plan.differences else ()),
         *(_refused(capacity) if capacity.refusals else ()),
     ]
     return "\n".join(parts).rstrip("\n") + "\n"
@@ -70,7 +71,6 @@ def _refused(capacity: Capacity) -> Iterator[str]:
     lines = []
     for refusal in capacity.refusals:
         lines += [refusal.line, *(f"  {step}" for step in refusal.steps)]
-        lines += [f"  it would fit with {change}" for change in words.changes(refusal)]
     return _section("Refused", _fenced(lines))
 
 

@@ -28,10 +28,12 @@ def page(plan: FleetPlan) -> str:
     return template.render(
         title=f"Plan for {words.count(len(plan.nodes), 'host')}",
         tile=280 if len(views) > 1 else 480,
-        refusals=[{"line": r.line, "steps": r.steps, "changes": words.changes(r)} for r in capacity.refusals],
+        refusals=[{"line": r.line, "steps": r.steps} for r in capacity.refusals],
         hosts=[_host(view, uses) for view in views],
         numbers=[row for view in folded(views) for row in _numbers(view, uses)],
         losses=words.loss_lines(capacity),
+        compared=words.COMPARED,
+        differences=plan.differences,
         nothing_lost=words.NOTHING_LOST,
         instances={"titles": show.TITLES, "rows": show.folded_rows(plan)},
         **_head(capacity),

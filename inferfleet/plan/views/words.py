@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from inferfleet.plan.capacity import GIB, Capacity, CardUse, HostUse, Loss, ModelUse, Refusal, Share
+from inferfleet.plan.capacity import GIB, Capacity, CardUse, HostUse, Loss, ModelUse, Share
 from inferfleet.plan.views.fleet import HostView, Kind, sums
 from inferfleet.plan.views.names import in_short
 
 NAMES: Mapping[Kind, str] = {"weights": "weights", "kv_cache": "KV cache", "engine": "engine", "free": "free"}
+COMPARED = "Compared with the inventory as it is"
 NOTHING_LOST = "no single host or card takes a model away"
 
 
@@ -84,8 +85,10 @@ def the_same(view: HostView) -> str:
 
 
 def copy_size(model: ModelUse) -> str:
-    """What one copy takes, all of its cards together: `20.9`."""
-    return gib(model.need.total) if model.need else "-"
+    """What one copy takes, all of its cards together, or of the host's memory where it has none: `20.9`."""
+    if model.need is None:
+        return "-"
+    return gib(model.need.total) if model.need.cards else f"{gib(model.need.host)} RAM"
 
 
 def replicas(model: ModelUse) -> str:
@@ -117,10 +120,22 @@ def model_rows(models: Sequence[ModelUse]) -> tuple[tuple[str, ...], list[tuple[
 
 def notes(model: ModelUse) -> tuple[str, ...]:
     """What a user should know of it, what was measured last."""
-    if model.measured is None:
-        return model.notes
-    estimated = f"estimated {gib(model.need.per_card)}, " if model.need else ""
-    return (*model.notes, f"{estimated}measured {gib(model.measured)} GiB")
+    measured: tuple[str, ...] = ()
+    if model.measured is not None:
+        estimated = f"estimated {gib(model.need.per_card)}, " if model.need else ""
+        measured = (f"{estimated}measured {gib(model.measured)} GiB",)
+    return (*model.notes, *_cache(model), *measured)
+
+
+def _cache(model: ModelUse) -> tuple[str, ...]:
+    """What a request more would cost."""
+    if model.need is None or not model.need.kv_per_token:
+        return ()
+    more = f"; parallel fits up to {model.most}" if model.most is not None else ""
+    need = model.need
+    return (
+        f"KV cache {need.kv_per_token / 1024:.4g} KiB per token, {gib(need.kv_per_sequence)} GiB per sequence{more}",
+    )
 
 
 def loss_lines(capacity: Capacity) -> list[tuple[str, str]]:
@@ -143,8 +158,3 @@ def _loss(loss: Loss) -> str:
     gone = [f"no replica is left of {', '.join(loss.gone)}"] if loss.gone else []
     small = [f"{model} answers {left} at once, load {load}" for model, (left, load) in loss.overloaded.items()]
     return "; ".join((*gone, *small))
-
-
-def changes(refusal: Refusal) -> list[str]:
-    """`context 2048, parallel 2`: each set of settings with which it would fit."""
-    return [", ".join(f"{name} {value}" for name, value in change.items()) for change in refusal.changes]
