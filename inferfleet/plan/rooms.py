@@ -57,6 +57,14 @@ class HostRoom:
         """Memory that nobody has taken; None where the host's is not declared."""
         return None if self.ram is None else self.ram - self.ram_taken
 
+    def lack(self, runner: str, ram: int, disk: int) -> tuple[str, int, int] | None:
+        """Of what (memory, disk) it has too little for a runner, how much that needs, and what is free."""
+        if self.ram_free is not None and ram > self.ram_free:
+            return "memory", ram, max(self.ram_free, 0)
+        if self.disk_free is not None and runner not in self.stored and disk > self.disk_free:
+            return "disk", disk, max(self.disk_free, 0)
+        return None
+
     def store(self, runner: str, size: int) -> None:
         """The weights lie on its disk, once for all who use them."""
         if runner not in self.stored:

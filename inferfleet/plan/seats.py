@@ -80,13 +80,8 @@ class Seat:
                 return Lack("card", card.name, after - before, free)
         if self.cards and (evicted := self._evicted(with_it)):
             return evicted
-        more = self._in_ram(with_it) - self.ram_held
-        if (ram := self.host.ram_free) is not None and more > ram:
-            return Lack("memory", self.host.name, more, max(ram, 0))
-        disk = self.host.disk_free
-        if disk is not None and demand.runner not in self.host.stored and demand.need.disk > disk:
-            return Lack("disk", self.host.name, demand.need.disk, max(disk, 0))
-        return None
+        lack = self.host.lack(demand.runner, self._in_ram(with_it) - self.ram_held, demand.need.disk)
+        return Lack(lack[0], self.host.name, *lack[1:]) if lack else None
 
     def _evicted(self, runners: Mapping[str, Demand]) -> Lack | None:
         """Ollama loads a model beside others only where it believes that it takes 80 % of the rest at most.

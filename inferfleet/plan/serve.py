@@ -15,17 +15,16 @@ Team = tuple[Bench, tuple[CardRoom, ...]]
 
 
 def serve(ask: Ask, benches: Sequence[Bench]) -> Placed:
-    """Place a model's replicas; each takes the first hosts that have a group of cards for it."""
+    """Place a model's replicas; each takes the first hosts that have a group of cards for it.
+
+    A replica over several hosts may take cards that were there before its last host was. So that hosts at the end move
+    nothing, only a number of replicas is made over several hosts: `all` and `fitting` are all that single hosts hold.
+    """
     copies = ask.model.copies
     found = Placed(ask, copies if isinstance(copies, int) else 1)
     found.reason = _heads(ask)
-    while not found.reason and (found.short or isinstance(copies, str)):
-        group = _Search(ask, found.groups).group(benches)
-        if group is None:
-            break
-        _take(group, benches)
-        found.groups.append(group)
-        found.wanted = max(found.wanted, len(found.groups))
+    if not found.reason:
+        _Search(ask, found).over(benches)
     if found.short and not found.reason:
         found.reason, found.steps = _why(ask, benches, found)
     return found
@@ -35,7 +34,7 @@ def settings_on(ask: Ask, bench: Bench) -> ServerEngine | None:
     """The engine's settings on a host, the model's own first; None where the host has not that engine."""
     settings: ServerEngine | None = getattr(bench.node.engines, ask.model.engine)
     own = {key: value for key in ("context", "parallel") if (value := getattr(ask.model, key)) is not None}
-    return settings.model_copy(update=own) if settings else None
+    return settings.model_copy(update=own) if settings and own else settings
 
 
 def _heads(ask: Ask) -> str:
@@ -48,44 +47,57 @@ def _heads(ask: Ask) -> str:
 
 @dataclass
 class _Search:
-    """The search for one more replica's cards: none that another replica has."""
+    """The search for cards, host by host; no two replicas have a card in common.
+
+    Attributes:
+        left: groups of cards that no replica has, on hosts before, by the engine's settings there.
+    """
 
     ask: Ask
-    there: Sequence[Group]
-    stages: list[Team] = field(default_factory=list)
+    found: Placed
+    left: dict[ServerEngine, list[Team]] = field(default_factory=dict)
 
-    def group(self, benches: Sequence[Bench]) -> Group | None:
-        """The first group; one over several hosts is made as soon as the hosts so far have its parts."""
-        parts = self.ask.model.pipeline_parallel
+    def over(self, benches: Sequence[Bench]) -> None:
+        """Make replicas until there are enough."""
+        counted = isinstance(self.ask.model.copies, int)
         for bench in benches:
-            settings = self._settings(bench)
-            if settings is None:
-                continue
-            each = each_card(self.ask, settings)
-            here = [(bench, team) for team in self._teams(bench, settings, each)]
-            self.stages += here
-            for stages in (here, self.stages):
-                if len(stages) >= parts:
-                    return _group(self.ask, stages[:parts], settings, each)
+            settings = settings_on(self.ask, bench) if self._is_meant(bench) else None
+            while settings and (self.found.short or not counted):
+                stages = self._stages(bench, settings)
+                if stages is None:
+                    break
+                self.found.groups.append(_take(self.ask, stages, settings))
+                self.found.wanted = max(self.found.wanted, len(self.found.groups))
+
+    def _is_meant(self, bench: Bench) -> bool:
+        places = self.ask.model.on
+        return not places or any(place.partition("/")[0] == bench.name for place in places)
+
+    def _stages(self, bench: Bench, settings: ServerEngine) -> list[Team] | None:
+        """The groups of cards of one more replica, on this host or with those before; else what it has is left."""
+        parts = self.ask.model.pipeline_parallel
+        here = self._teams(bench, settings)
+        if len(here) >= parts:
+            return here[:parts]
+        if parts > 1 and isinstance(self.ask.model.copies, int):
+            before = [team for team in self.left.get(settings, ()) if team in self._teams(team[0], settings)]
+            if len(before) + len(here) >= parts:
+                return [*before, *here][:parts]
+            self.left[settings] = [*before, *here]
         return None
 
-    def _settings(self, bench: Bench) -> ServerEngine | None:
-        """The engine's settings on a host; None where the replica must not be there."""
-        model = self.ask.model
-        if model.on and not any(place.partition("/")[0] == bench.name for place in model.on):
-            return None
-        if model.placement == "spread" and any(bench.room in _rooms(group) for group in self.there):
-            return None
-        return settings_on(self.ask, bench)
-
-    def _teams(self, bench: Bench, settings: ServerEngine, each: int) -> list[tuple[CardRoom, ...]]:
-        used = {card for group in self.there for card in group.cards}
-        fits = [c for c in bench.room.cards if c not in used and not why_not(self.ask, settings, each, c)]
-        return list(teams(bench.node, bench.room, self.ask.model, fits))
+    def _teams(self, bench: Bench, settings: ServerEngine) -> list[Team]:
+        groups = self.found.groups
+        if self.ask.model.placement == "spread" and any(bench.room in _rooms(group) for group in groups):
+            return []
+        used = {card for group in bench.groups if group in groups for card in group.cards}
+        fits = [card for card in bench.room.cards if card not in used and not why_not(self.ask, settings, bench, card)]
+        return [(bench, cards) for cards in teams(bench.node, bench.room, self.ask.model, fits)]
 
 
-def why_not(ask: Ask, settings: ServerEngine, each: int, card: CardRoom) -> str:
+def why_not(ask: Ask, settings: ServerEngine, bench: Bench, card: CardRoom) -> str:
     """Why a replica cannot have a card, as the rest of `3 cards ...`."""
+    each = each_card(ask, settings)
     if ask.model.on and not any(place in (card.node, card.name) for place in ask.model.on):
         return "are not named in `on`"
     size = ask.demands.size(ask.name)
@@ -94,7 +106,11 @@ def why_not(ask: Ask, settings: ServerEngine, each: int, card: CardRoom) -> str:
         return f"cannot run it: {no}"
     if each > card.usable:
         return f"are too small ({gib(each)} of {gib(card.usable)} GiB on an empty {card.gpu.model})"
-    return "have no room left" if each > card.free else ""
+    if each > card.free:
+        return "have no room left"
+    demand = ask.demands.served(ask.name, settings)
+    lack = bench.room.lack(demand.runner, demand.need.host, demand.need.disk)
+    return f"are on a host with no {lack[0]} left" if lack else ""
 
 
 def each_card(ask: Ask, settings: ServerEngine) -> int:
@@ -103,7 +119,8 @@ def each_card(ask: Ask, settings: ServerEngine) -> int:
     return need if budget is None else max(need, int(budget * GIB))
 
 
-def _group(ask: Ask, stages: Sequence[Team], settings: ServerEngine, each: int) -> Group:
+def _take(ask: Ask, stages: Sequence[Team], settings: ServerEngine) -> Group:
+    """The replica on these cards, which are taken now."""
     parts: dict[HostRoom, tuple[CardRoom, ...]] = {}
     for bench, cards in stages:
         parts[bench.room] = (*parts.get(bench.room, ()), *cards)
@@ -111,22 +128,19 @@ def _group(ask: Ask, stages: Sequence[Team], settings: ServerEngine, each: int) 
     taken = {group.port for group in first.groups} | {seat.instance.port for seat in first.seats}
     port = next(port for port in range(settings.port, 65536) if port not in taken)
     demand = ask.demands.served(ask.name, settings)
-    return Group(ask.name, ask.model.engine, settings, tuple(parts.items()), demand, each, port)
+    each = each_card(ask, settings)
+    group = Group(ask.name, ask.model.engine, settings, tuple(parts.items()), demand, each, port)
+    for card in group.cards:
+        card.taken += each
+    for bench in dict.fromkeys(bench for bench, _ in stages):
+        bench.room.store(demand.runner, demand.need.disk)
+        bench.room.ram_taken += demand.need.host
+        bench.groups.append(group)
+    return group
 
 
 def _rooms(group: Group) -> list[HostRoom]:
     return [room for room, _ in group.parts]
-
-
-def _take(group: Group, benches: Sequence[Bench]) -> None:
-    for card in group.cards:
-        card.taken += group.each
-    for room, _ in group.parts:
-        room.store(group.demand.runner, group.demand.need.disk)
-        room.ram_taken += group.demand.need.host
-    for bench in benches:
-        if bench.room in _rooms(group):
-            bench.groups.append(group)
 
 
 def _why(ask: Ask, benches: Sequence[Bench], found: Placed) -> tuple[str, tuple[str, ...]]:
@@ -135,9 +149,8 @@ def _why(ask: Ask, benches: Sequence[Bench], found: Placed) -> tuple[str, tuple[
     whys, needs = Counter[str](), set[int]()
     for bench in benches:
         if settings := settings_on(ask, bench):
-            each = each_card(ask, settings)
-            needs.add(each)
-            whys.update(why_not(ask, settings, each, card) for card in bench.room.cards if card not in used)
+            needs.add(each_card(ask, settings))
+            whys.update(why_not(ask, settings, bench, card) for card in bench.room.cards if card not in used)
     steps = tuple(f"{count} cards {why}" for why, count in whys.most_common() if why)
     cards = ask.model.tensor_parallel * ask.model.pipeline_parallel
     count = f"{found.short} of {found.wanted} replicas: " if found.groups else ""
