@@ -100,7 +100,7 @@ def _is_full(bench: Bench, least: int, ask: Ask) -> bool:
     """No card of the host has room, so its seats need not be asked; the weights may be there already, for nothing."""
     if ask.demands.runner(ask.name) in bench.room.stored:
         return False
-    return all(seat.cards and seat.free < least for seat in bench.seats)
+    return all(seat.cards and seat.free < least and not seat.takes_turns for seat in bench.seats)
 
 
 class _Standing:

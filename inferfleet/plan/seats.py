@@ -61,6 +61,11 @@ class Seat:
         return self.instance.settings.parallel
 
     @property
+    def takes_turns(self) -> bool:
+        """Whether one more model takes the place of another, so that it may fit where nothing is free."""
+        return len(self.runners) >= self.at_once
+
+    @property
     def free(self) -> int:
         """What is free on its cards; on the CPU what is free of the host's memory, or less for each model there."""
         if self.cards:

@@ -47,3 +47,9 @@ def test_all_stays_on_single_hosts_so_that_a_new_host_moves_nothing() -> None:
     before = _placed(_plan(hosts, models))
     assert before == {"m": ("a/vllm-m-gpu0-gpu1",), "n": ("a/vllm-n-gpu2",)}
     assert _placed(_plan({**hosts, "b": {"gpus": ["A30"]}}, models)) == before
+
+
+def test_models_that_take_turns_fit_where_nothing_is_free() -> None:
+    turns = {"ollama": {**OLLAMA, "keep_alive": "5m"}}
+    models = {name: {"engine": "ollama", "vram_gib": 20, "replicas": 1} for name in "mn"}
+    assert not _plan({"a": {"gpus": ["A30"], "engines": turns}}, models).capacity.refusals
