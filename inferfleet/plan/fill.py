@@ -61,17 +61,28 @@ def _nowhere(ask: Ask, benches: Sequence[Bench]) -> str:
 
 
 def _everywhere(ask: Ask, benches: Iterable[Bench], stands: "_Standing") -> Placed:
+    """On every seat that is meant for it, or one of each host where it is spread."""
     found = Placed(ask, 0)
-    for seat in (seat for bench in benches for seat in bench.seats if stands.is_meant(seat)):
-        demand = stands.demand(seat)
-        if demand is not None and seat.why_not(demand) is None:
-            seat.take(ask.name, demand)
-            found.seats.append(seat)
+    for bench in benches:
+        meant = [seat for seat in bench.seats if stands.is_meant(seat)]
+        if ask.model.placement == "spread":
+            taken = _on_host(ask, bench, stands, 1)
+            found.refused += [] if taken else meant[:1]
         else:
-            found.refused.append(seat)
+            taken = [seat for seat in meant if _takes(ask, seat, stands)]
+            found.refused += [seat for seat in meant if seat not in taken]
+        found.seats += taken
     short = len(found.refused) if ask.model.copies == "all" else 0
     found.wanted = max(len(found.seats) + short, 1)
     return found
+
+
+def _takes(ask: Ask, seat: Seat, stands: "_Standing") -> bool:
+    demand = stands.demand(seat)
+    if demand is None or seat.why_not(demand):
+        return False
+    seat.take(ask.name, demand)
+    return True
 
 
 def _on_host(ask: Ask, bench: Bench, stands: "_Standing", most: int) -> list[Seat]:

@@ -53,3 +53,11 @@ def test_models_that_take_turns_fit_where_nothing_is_free() -> None:
     turns = {"ollama": {**OLLAMA, "keep_alive": "5m"}}
     models = {name: {"engine": "ollama", "vram_gib": 20, "replicas": 1} for name in "mn"}
     assert not _plan({"a": {"gpus": ["A30"], "engines": turns}}, models).capacity.refusals
+
+
+def test_all_that_is_spread_is_one_on_each_host() -> None:
+    models = {"m": {"engine": "ollama", "vram_gib": 8, "placement": "spread"}}
+    plan = _plan({"a": {"gpus": ["P4", "A30"]}, "b": {"gpus": ["A30", "A30"]}}, models)
+    assert _placed(plan) == {"m": ("a/ollama-gpu1", "b/ollama-gpu0")}
+    (refusal,) = _plan({"a": {"gpus": ["P4", "P4"]}, "b": {"gpus": ["A30"]}}, models).capacity.refusals
+    assert refusal.line.startswith("models.m: 1 of 2 replicas: ")
