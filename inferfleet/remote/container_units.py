@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any
 
-from inferfleet.remote.docker_api import Docker, DockerError, docker_path
+from inferfleet.remote.docker_api import Docker, DockerError, docker_path, docker_runs
 from inferfleet.remote.look import MARK, read
 from inferfleet.remote.units import fail, journal, say, systemctl, version_at, write
 
@@ -31,15 +31,25 @@ def spec_of(docker: Docker, name: str) -> str | None:
     return str((found["Config"].get("Labels") or {}).get(SPEC))
 
 
+def remove_container(docker: Docker, name: str) -> None:
+    """No container of ours is there of this name; where Docker itself is gone, so is its unit's container (`--rm`)."""
+    try:
+        found = docker.found(docker_path(f"/containers/{name}/json"))
+    except DockerError as error:
+        if error.status or docker_runs():
+            raise
+        return
+    if found and (found["Config"].get("Labels") or {}).get(LABEL) == name:
+        docker.ask(docker_path(f"/containers/{found['Id']}", force="1"), method="DELETE")
+
+
 def remove(docker: Docker, name: str, work: dict[str, Any]) -> None:
     """The unit, its environment and its container are gone; each only where it is ours."""
     path = f"{work['unit_dir']}/{name}.service"
     if "/usr/bin/docker run" in (read(path) or "") and (read(path) or "").startswith(MARK):
         systemctl("disable", "--now", name)
         os.remove(path)
-    found = docker.found(docker_path(f"/containers/{name}/json"))
-    if found and LABEL in (found["Config"].get("Labels") or {}):
-        docker.ask(docker_path(f"/containers/{found['Id']}", force="1"), method="DELETE")
+    remove_container(docker, name)
     with contextlib.suppress(FileNotFoundError):
         os.remove(f"{work['environment_dir']}/{name}.env")
     say(f"{name} is removed")
