@@ -66,8 +66,20 @@ def container(docker: Docker, found: dict[str, Any]) -> dict[str, Any] | None:
         "reference": whole["Config"]["Image"],
         "runtime": whole["HostConfig"].get("Runtime"),
         "devices": [d for r in requests if r.get("Driver") == "cdi" for d in r.get("DeviceIDs") or []],
-        "environment": dict(entry.split("=", 1) for entry in whole["Config"].get("Env") or [] if "=" in entry),
+        "environment": pairs(whole["Config"].get("Env")),
+        "of_image": of_image(docker, whole["Image"]),
     }
+
+
+def pairs(entries: list[str] | None) -> dict[str, str]:
+    """Variables as Docker lists them."""
+    return dict(entry.split("=", 1) for entry in entries or [] if "=" in entry)
+
+
+def of_image(docker: Docker, image: str) -> dict[str, str] | None:
+    """The variables that a container has of its image, whoever starts it; None where the image is gone."""
+    found = docker.found(f"/images/{image}/json")
+    return pairs((found.get("Config") or {}).get("Env")) if found else None
 
 
 def containers(docker: Docker, names: list[str]) -> tuple[dict[str, Any], list[tuple[str, int, str]]]:

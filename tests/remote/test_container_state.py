@@ -135,3 +135,17 @@ def test_an_id_that_begins_like_a_name_is_not_that_container(tmp_path: Path) -> 
     finally:
         docker.close()
     assert docker.paths() == ["GET /containers/beef/json"]
+
+
+def test_variables_of_the_image_are_told_apart(tmp_path: Path) -> None:
+    docker = DockerDouble(tmp_path / "docker.sock")
+    config = {"Image": "web:1", "Labels": {"inferfleet.instance": "web"}, "Env": ["PATH=/bin", "A=b=c"]}
+    whole = {"Config": config, "HostConfig": {}, "State": {"Running": True, "Pid": 7}, "Image": "sha256:1"}
+    docker.routes["GET /containers/1/json"] = whole
+    docker.routes["GET /images/sha256:1/json"] = {"Config": {"Env": ["PATH=/bin"]}}
+    try:
+        found = container_state.container(Docker(str(docker.path)), {"Id": "1"})
+    finally:
+        docker.close()
+    assert found is not None
+    assert (found["environment"], found["of_image"]) == ({"PATH": "/bin", "A": "b=c"}, {"PATH": "/bin"})
