@@ -14,8 +14,9 @@ import time
 from typing import Any
 
 from inferfleet.remote.docker_api import Docker, DockerError, docker_path, docker_runs
+from inferfleet.remote.files import write_file
 from inferfleet.remote.look import MARK, read
-from inferfleet.remote.units import fail, journal, say, systemctl, version_at, write
+from inferfleet.remote.units import fail, journal, say, systemctl, version_at
 
 DROP_IN = "zz-inferfleet.conf"
 LABEL = "inferfleet.instance"
@@ -62,8 +63,8 @@ def put(name: str, texts: list[str], work: dict[str, Any], user: str) -> None:
         os.remove(f"{unit_path}.d/{DROP_IN}")
     if os.path.islink(unit_path):
         os.remove(unit_path)
-    write(environment_path, environment, 0o600)
-    write(unit_path, unit.replace(work["user_place"], user))
+    write_file(environment_path, environment, 0o600)
+    write_file(unit_path, unit.replace(work["user_place"], user))
 
 
 def restart(docker: Docker, name: str, address: str, version: str, digest: str) -> None:
