@@ -135,7 +135,8 @@ def test_a_secret_stays_where_it_belongs(spoiled: Project) -> None:
     dry = spoiled.dry()
     assert "SITE_KEY" in dry.text and CANARY not in dry.text
     # What every user of the host may read while it is done.
-    watch = f"while sleep 0.1; do cat /proc/[0-9]*/cmdline 2>/dev/null; done | grep --line-buffered -azo {CANARY[:-1]}[c] >/tmp/seen"
+    looks = "while sleep 0.1; do cat /proc/[0-9]*/cmdline 2>/dev/null; done"
+    watch = f"{looks} | grep --line-buffered -azo '{CANARY[:-1]}[c]' >/tmp/seen"
     host.run(f"systemd-run -q --unit watch sh -c {shlex.quote(watch)}")
     run = spoiled.apply()
     host.run("systemctl stop watch")
