@@ -15,7 +15,7 @@ from typing import Any
 
 from inferfleet.remote.docker_api import Docker, DockerError, docker_path, docker_runs
 from inferfleet.remote.files import write_file
-from inferfleet.remote.look import MARK, read
+from inferfleet.remote.look import container_units
 from inferfleet.remote.units import fail, journal, say, systemctl, version_at
 
 DROP_IN = "zz-inferfleet.conf"
@@ -47,7 +47,7 @@ def remove_container(docker: Docker, name: str) -> None:
 def remove(docker: Docker, name: str, work: dict[str, Any]) -> None:
     """The unit, its environment and its container are gone; each only where it is ours."""
     path = f"{work['unit_dir']}/{name}.service"
-    if "/usr/bin/docker run" in (read(path) or "") and (read(path) or "").startswith(MARK):
+    if name in container_units(work["unit_dir"]):
         systemctl("disable", "--now", name)
         os.remove(path)
     remove_container(docker, name)

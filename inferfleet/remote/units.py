@@ -31,10 +31,10 @@ def systemctl(*words: str) -> None:
         fail(f"systemctl {' '.join(words)}: {' '.join((done.stderr or done.stdout).split())}")
 
 
-def version_at(address: str) -> Any:
-    """What the API says its version is; None while it says nothing."""
+def version_at(address: str, seconds: float = 2) -> Any:
+    """What the API says its version is; None where it says nothing within these seconds."""
     try:
-        with _DIRECT.open(f"http://{address}/api/version", timeout=2) as answer:
+        with _DIRECT.open(f"http://{address}/api/version", timeout=seconds) as answer:
             return json.load(answer)["version"]
     except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException):
         return None

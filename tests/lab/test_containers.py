@@ -163,7 +163,9 @@ DRIFT = {
         "was started with max-file=9 where max-file=3 is declared",
     ),
     "a variable more in the environment": (
-        f"echo OLLAMA_DEBUG=1 >>{ENVIRONMENT}; systemctl restart ollama-gpu1; sed -i '$d' {ENVIRONMENT}",
+        f"echo OLLAMA_DEBUG=1 >>{ENVIRONMENT}; systemctl restart ollama-gpu1;"
+        " until docker inspect ollama-gpu1 2>&1 | grep -q OLLAMA_DEBUG; do sleep 0.1; done;"
+        f" sed -i '$d' {ENVIRONMENT}",
         "restart ollama-gpu1: was started with OLLAMA_DEBUG, which is not declared",
     ),
     "environment opened to all": (f"chmod 644 {ENVIRONMENT}", "ollama-gpu1.env: differs from what is declared"),

@@ -1,6 +1,8 @@
 """What a host says of its containers, and of who is in their way."""
 
 import json
+import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 
 from inferfleet.remote import container_state, container_units, toolkit_state
 from inferfleet.remote.docker_api import Docker, DockerError
+from inferfleet.remote.units import version_at
+from tests.remote.conftest import Site
 from tests.remote.docker_double import DockerDouble
 
 NGINX = '0 511 {}:11434 0.0.0.0:* users:(("nginx",pid=1,fd=6))'
@@ -149,3 +153,15 @@ def test_variables_of_the_image_are_told_apart(tmp_path: Path) -> None:
         docker.close()
     assert found is not None
     assert (found["environment"], found["of_image"]) == ({"PATH": "/bin", "A": "b=c"}, {"PATH": "/bin"})
+
+
+def test_a_busy_host_is_given_time(site: Site) -> None:
+    """Who is silent is made anew, in the midst of what it is answering."""
+
+    def slow(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(2.2)
+        Site.say(handler, {"version": "0.32.15"})
+
+    site.routes["/api/version"] = slow
+    assert version_at(site.address) is None
+    assert version_at(site.address, container_state.BUSY_S) == "0.32.15"
