@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pyinfra.api import QuoteString
 
+from inferfleet.operations import live
 from inferfleet.operations.live import alone
 
 
@@ -27,6 +29,12 @@ def _run(lock: Path, script: str) -> subprocess.CompletedProcess[str]:
 def test_free(tmp_path: Path) -> None:
     done = _run(tmp_path / "lock", "import sys; print(sys.argv[1])")
     assert (done.returncode, done.stdout, done.stderr) == (0, "{}\n", "")
+
+
+def test_no_other_user_can_take_the_lock(tmp_path: Path) -> None:
+    """flock(2) asks for no more than an open file, and who may read it can open it."""
+    assert _run(tmp_path / "lock", "print(1)").stdout == "1\n"
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_failure_is_the_scripts_own(tmp_path: Path) -> None:
@@ -61,3 +69,17 @@ def test_who_went_away_while_waiting_changes_nothing(tmp_path: Path) -> None:
         waiting.stdout.close()
     assert waiting.wait(10) != 0
     assert not mark.exists()
+
+
+def test_the_work_of_a_script_is_on_no_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every user of the host may read those, and pyinfra shows them with `-vv`."""
+    shows = (
+        "import json, sys; print(json.loads(sys.argv[1])); print(open('/proc/self/cmdline').read().count('can' 'ary'))"
+    )
+    monkeypatch.setattr(live, "script", lambda _: shows)
+    command = live.told("any", {"secret": "canary"})
+    text = str(command).replace("/run/inferfleet.lock", str(tmp_path / "lock"))
+    assert "canary" not in text
+    work = str(command.connector_arguments["_stdin"])
+    done = subprocess.run(["/bin/sh", "-c", text], input=work, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{'secret': 'canary'}\n0\n", "")
