@@ -15,7 +15,7 @@ WIDTH = 120
 _HEAD = """<!-- Made by `just reference`; do not edit. -->
 # Plans of the example inventories
 
-Printed by `inferfleet plan` on a terminal of {width} columns; [how much fits](../howto/capacity.md) says how to read it.
+Printed by `inferfleet plan` on a terminal of {width} columns. How to read it: [how much fits](../howto/capacity.md).
 """
 
 
