@@ -116,7 +116,7 @@ def _named_format(name: str) -> str | None:
 
 
 def _unknown(where: str, source: str | None, path: Path | None) -> FleetError:
-    todo = "declare its shape and format, or give file: with a GGUF or a Hugging Face directory that lies here"
+    todo = "add `shape` (a GGUF or Hugging Face directory on this machine, or its numbers and `format`), or `vram_gib`"
     if path is not None:
         return FleetError(f"{where}: its size is not known, as {path} is not on this machine", todo)
     return FleetError(f"{where}: its size is not known (got {source or where.removeprefix('models.')!r})", todo)

@@ -1,6 +1,6 @@
 """What a model takes on an instance: its size, and the engine's settings there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inferfleet.errors import FleetError
 from inferfleet.memory import ModelSize, Need, Serving, llama_cpp, servers
@@ -117,7 +117,8 @@ class Demands:
         if model.vram_gib is not None:
             return self._given(name, model.vram_gib, cards)
         serving = Serving(model.engine, settings.context, settings.parallel, settings.kv_cache_type, True, cards)
-        return Demand(self.runner(name), servers.need(self._sizes[name], serving), 0, serving)
+        size = self._sizes[name]
+        return Demand(self.runner(name), _careful(servers.need(size, serving), size), 0, serving)
 
     def _given(self, name: str, gib: float, cards: int) -> Demand:
         given = int(gib * GIB)
@@ -131,7 +132,7 @@ class Demands:
         size = self._sizes[name]
         context, note = context_of(model, settings, size)
         serving = Serving("ollama", context, settings.parallel, settings.kv_cache_type, settings.flash_attention, cards)
-        need = llama_cpp.need(size, serving, memory or None)
+        need = _careful(llama_cpp.need(size, serving, memory or None), size)
         layers = sum(attention.layers for attention in size.shape.attention)
         return Demand(self.runner(name), need, layers, serving, predicted(size, serving), note)
 
@@ -148,6 +149,11 @@ class Demands:
         # A file lies on the hosts; another of that path may lie here.
         known_as = name if model.is_file else model.source or declared
         return size_of(name, source=known_as, format=model.format, shape=model.shape)
+
+
+def _careful(need: Need, size: ModelSize) -> Need:
+    """The same, with as much to stay free as the weights may be larger than they are known to be."""
+    return replace(need, margin=need.margin + int(need.weights * size.error) // max(need.cards, 1))
 
 
 def context_of(model: Model, settings: OllamaEngine, size: ModelSize) -> tuple[int, str]:
