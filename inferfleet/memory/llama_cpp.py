@@ -54,12 +54,12 @@ def need(size: ModelSize, serving: Serving, memory: int | None = None) -> Need:
     shape, weights = as_kept(size.shape), size.weights
     batch = _batch(size, serving, memory)
     cache = kv_cache(shape, serving, batch.tokens)
-    work = compute_buffer(shape, batch)
+    work = compute_buffer(shape, batch, serving.cards)
     on_cards = weights.total if weights.tied else weights.total - weights.embedding
     kept = Need(
         weights=on_cards,
         kv_cache=cache,
-        overhead=DRIVER_CONTEXT + work.card + _uneven(shape, on_cards + cache, serving.cards),
+        overhead=DRIVER_CONTEXT + work.card + _uneven(size, on_cards, cache, serving.cards),
         host=weights.embedding + work.host + PROCESS,
         disk=weights.total,
         kv_per_sequence=cache // serving.parallel,
@@ -101,7 +101,17 @@ def _batch(size: ModelSize, serving: Serving, memory: int | None) -> Batch:
     return Batch(tokens, serving.parallel, kept, serving.flash_attention)
 
 
-def _uneven(shape: Shape, split: int, cards: int) -> int:
-    """What the fullest card holds above the mean: llama.cpp gives whole layers, and the output counts as one more."""
-    units = sum(layers.layers for layers in shape.attention) + 1
-    return max(0, split * padded(units, max(cards, 1)) // units // max(cards, 1) - split // max(cards, 1))
+def _uneven(size: ModelSize, on_cards: int, cache: int, cards: int) -> int:
+    """What the fullest card holds above the mean.
+
+    llama.cpp gives equal cards equal numbers of whole layers, of which the output is the last (b10488,
+    src/llama-model.cpp, get_layer_buft_list); the output is about as big as the embedding.
+    """
+    if cards < 2:
+        return 0
+    layers = max(sum(layers.layers for layers in size.shape.attention), 1)
+    output = size.weights.embedding
+    layer = (on_cards - output + cache) // layers
+    first = -(-(layers + 1) // cards)
+    last = layers - -(-(layers + 1) * (cards - 1) // cards)
+    return max(first * layer, last * layer + output) - (on_cards + cache) // cards

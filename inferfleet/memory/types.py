@@ -37,6 +37,7 @@ class Shape:
         parameters: weights in all, all experts counted.
         max_context: tokens it was made for.
         recurrent: bytes of state that one sequence keeps besides the cache (Mamba layers).
+        experts_used: experts that work on one token; 0 where there is one feed-forward layer.
     """
 
     architecture: str
@@ -48,6 +49,7 @@ class Shape:
     parameters: int
     max_context: int
     recurrent: int = 0
+    experts_used: int = 0
 
 
 @dataclass(frozen=True)

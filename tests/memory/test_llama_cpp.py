@@ -53,8 +53,10 @@ def test_llama_3_8b_fits_a_24_gib_card_in_16_bits() -> None:
 
 
 def test_without_flash_attention_scores_are_written_down() -> None:
-    on, off = (llama_cpp.need(sized(LLAMA_3_8B), replace(OLLAMA, flash_attention=flash)) for flash in (True, False))
-    assert off.overhead - on.overhead > 100 * MIB
+    """In 32 bits, 512 tokens over 4,096, for each of 32 heads; less what the feed-forward layer takes otherwise."""
+    serving = replace(OLLAMA, engine="llama.cpp")
+    on, off = (llama_cpp.need(sized(LLAMA_3_8B), replace(serving, flash_attention=flash)) for flash in (True, False))
+    assert 256 * MIB - 84 * MIB < off.overhead - on.overhead < 256 * MIB
     assert off.kv_cache == on.kv_cache
 
 
