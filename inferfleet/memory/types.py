@@ -143,5 +143,5 @@ class Need:
 
     @property
     def total(self) -> int:
-        """On all of its cards together."""
+        """On all of its cards together, were each as full as the fullest."""
         return self.weights + self.kv_cache + self.overhead * self.cards

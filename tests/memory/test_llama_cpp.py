@@ -95,3 +95,11 @@ def test_batches_of_others() -> None:
     assert ollama_batch.batch_of(sized(LLAMA_3_8B), slow, 8 * GIB) == 256
     assert ollama_batch.batch_of(sized(LLAMA_3_8B), replace(OLLAMA, engine="llama.cpp"), None) == 512
     assert ollama_batch.batch_of(sized(LLAMA_3_8B), Serving("llama.cpp", 128, 1), None) == 256
+
+
+def test_ollama_has_the_last_word() -> None:
+    shape = replace(LLAMA_3_8B, architecture="qwen35", max_context=8192)
+    asked = Serving("ollama", 131072, 4)
+    assert llama_cpp.as_run(shape, asked) == Serving("ollama", 8192, 1)
+    assert llama_cpp.need(sized(shape), asked).kv_cache == 8192 * 128 * KIB
+    assert llama_cpp.as_run(shape, replace(asked, engine="llama.cpp")).parallel == 4
