@@ -45,7 +45,8 @@ class Demand:
             return (self.need.per_card,)
         split = self.need.weights + self.need.kv_cache
         layer = split // self.layers if self.layers else 0
-        return tuple(split * room // sum(usable) + layer + self.need.overhead for room in usable)
+        room_in_all = sum(usable)
+        return tuple(split * room // room_in_all + layer + self.need.overhead for room in usable)
 
 
 class Demands:

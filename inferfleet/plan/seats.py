@@ -1,6 +1,7 @@
 """Seats: instances while models are placed on them, with what each holds of its cards and its host."""
 
-from collections.abc import Iterable, Mapping
+import heapq
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from inferfleet.placed import Instance
@@ -35,11 +36,13 @@ class Seat:
     models: list[str] = field(default_factory=list)
     runners: dict[str, Demand] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
+    usable: tuple[int, ...] = ()
     held: tuple[int, ...] = ()
     ram_held: int = 0
     sort: object = None
 
     def __post_init__(self) -> None:
+        self.usable = tuple(card.usable for card in self.cards)
         self.held = (0,) * len(self.cards)
         one = self.instance.settings
         served = (one.version, one.context, one.parallel, one.kv_cache_type, one.flash_attention)
@@ -49,11 +52,6 @@ class Seat:
     def name(self) -> str:
         """`gpu1/ollama-gpu0`."""
         return f"{self.instance.node}/{self.instance.name}"
-
-    @property
-    def memory(self) -> int:
-        """What its cards, empty, leave to engines."""
-        return sum(card.usable for card in self.cards)
 
     @property
     def slots(self) -> int:
@@ -76,46 +74,27 @@ class Seat:
     def why_not(self, demand: Demand) -> Lack | None:
         """What it lacks for one more model; None where it fits."""
         old = self.runners.get(demand.runner)
-        if old is not None and old.size >= demand.size:
+        if old is not None and old.need.per_card >= demand.need.per_card:
             return None
-        with_it = {**self.runners, demand.runner: demand}
-        for card, after, before in zip(self.cards, self._on_cards(with_it), self.held, strict=True):
-            free = card.usable - card.taken - max(card.margin, demand.need.margin)
-            if after - before > free:
-                return Lack("card", card.name, after - before, free)
-        if self.cards and (evicted := self._evicted(with_it)):
-            return evicted
-        lack = self.host.lack(demand.runner, self._in_ram(with_it) - self.ram_held, demand.need.disk)
+        more, ram = self._more(demand)
+        for card, needed in zip(self.cards, more, strict=True):
+            if needed > card.free:
+                return Lack("card", card.name, needed, card.free)
+        lack = self.host.lack(demand.runner, ram, demand.need.disk)
         return Lack(lack[0], self.host.name, *lack[1:]) if lack else None
-
-    def _evicted(self, runners: Mapping[str, Demand]) -> Lack | None:
-        """Ollama loads a model beside others only where it believes that it takes 80 % of the rest at most.
-
-        Else others must go (0.32.15, server/sched.go). Whatever the order of requests, the small ones come back beside
-        the large ones, if they may.
-        """
-        first, *others = sorted(_largest(runners.values(), self.at_once), key=lambda one: -one.predicted)
-        rest = self.memory - sum(card.taken for card in self.cards) + sum(self.held) - first.size
-        for one in others:
-            if one.predicted > (room := rest * 80 // 100):
-                return Lack("card", self.cards[0].name, one.predicted, max(room, 0))
-            rest -= one.size
-        return None
 
     def take(self, model: str, demand: Demand) -> None:
         """The model is on it."""
         self.first.setdefault(demand.runner, model)
         old = self.runners.get(demand.runner)
-        if old is None or old.size < demand.size:
-            for card in self.cards:
-                card.margin = max(card.margin, demand.need.margin)
+        if old is None or old.need.per_card < demand.need.per_card:
+            more, ram = self._more(demand)
+            for card, needed in zip(self.cards, more, strict=True):
+                card.taken += needed
+            self.host.ram_taken += ram
+            self.held = tuple(before + needed for before, needed in zip(self.held, more, strict=True))
+            self.ram_held += ram
             self.runners[demand.runner] = demand
-            held = self._on_cards(self.runners)
-            for card, after, before in zip(self.cards, held, self.held, strict=True):
-                card.taken += after - before
-            ram = self._in_ram(self.runners)
-            self.host.ram_taken += ram - self.ram_held
-            self.held, self.ram_held = held, ram
         self.host.store(demand.runner, demand.need.disk)
         self.models.append(model)
 
@@ -123,35 +102,38 @@ class Seat:
         """Whether these would fit in place of what is on it now."""
         runners: dict[str, Demand] = {}
         for one in demands:
-            if one.runner not in runners or runners[one.runner].size < one.size:
+            if one.runner not in runners or runners[one.runner].need.per_card < one.need.per_card:
                 runners[one.runner] = one
-        margin = max((one.need.margin for one in runners.values()), default=0)
-        cards = zip(self.cards, self._on_cards(runners), self.held, strict=True)
+        held, in_ram = self._at_worst(runners.values())
+        cards = zip(self.cards, held, self.held, strict=True)
         ram = self.host.ram_free
-        fits = all(after - before <= card.usable - card.taken - margin for card, after, before in cards)
-        return fits and not self._evicted(runners) and (ram is None or self._in_ram(runners) - self.ram_held <= ram)
+        return all(after - before <= card.free for card, after, before in cards) and (
+            ram is None or in_ram - self.ram_held <= ram
+        )
 
-    def loaded(self) -> list[Demand]:
-        """The runners that may be loaded at the same time at worst: its largest."""
-        return _largest(self.runners.values(), self.at_once)
+    def loaded(self, position: int) -> set[str]:
+        """The runners that may be loaded at the same time at worst for one of its cards: the largest there."""
+        on_card = {name: one.on_cards(self.usable)[position] for name, one in self.runners.items()}
+        return set(heapq.nlargest(self.at_once, on_card, key=lambda name: on_card[name]))
 
-    def _on_cards(self, runners: Mapping[str, Demand]) -> tuple[int, ...]:
-        if len(self.cards) == 1:
-            return (sum(one.need.per_card for one in _largest(runners.values(), self.at_once)),)
-        usable = tuple(card.usable for card in self.cards)
-        shares = [one.on_cards(usable) for one in _largest(runners.values(), self.at_once)]
-        return tuple(sum(column) for column in zip(*shares, strict=True)) if shares else (0,) * len(self.cards)
+    def _more(self, demand: Demand) -> tuple[tuple[int, ...], int]:
+        """What one more takes of each card and of the host's memory, beyond what is held for the others."""
+        if demand.runner not in self.runners and not self.takes_turns:
+            return self._shares(demand), self._in_ram(demand)
+        held, ram = self._at_worst({**self.runners, demand.runner: demand}.values())
+        return tuple(after - before for after, before in zip(held, self.held, strict=True)), ram - self.ram_held
 
-    def _in_ram(self, runners: Mapping[str, Demand]) -> int:
-        loaded = _largest(runners.values(), self.at_once)
-        return sum(one.need.host for one in loaded)
+    def _at_worst(self, demands: Collection[Demand]) -> tuple[tuple[int, ...], int]:
+        """What some take of each card and of memory, with those loaded at once that take most of it."""
+        columns = zip(*map(self._shares, demands), strict=True) if demands else ((),) * len(self.cards)
+        held = tuple(sum(heapq.nlargest(self.at_once, column)) for column in columns)
+        return held, sum(heapq.nlargest(self.at_once, map(self._in_ram, demands)))
 
+    def _shares(self, demand: Demand) -> tuple[int, ...]:
+        return demand.on_cards(self.usable) if self.cards else ()
 
-def _largest(demands: Iterable[Demand], count: int) -> list[Demand]:
-    found = list(demands)
-    if len(found) <= count:
-        return found
-    return sorted(found, key=lambda one: -one.size)[:count]
+    def _in_ram(self, demand: Demand) -> int:
+        return demand.need.host if self.cards else demand.in_ram
 
 
 def seat(instance: Instance, host: HostRoom) -> Seat:

@@ -137,7 +137,7 @@ def _each(model: Model, engine: Any) -> int:
 SLACK = 32
 
 
-@_examples(2500)
+@_examples(2000)
 @given(fleets())
 def test_nothing_is_overfull(drawn: Drawn) -> None:
     """Cards, memory, disks: by the sizes that the inventory declares, and by the shares that the plan shows."""
@@ -152,6 +152,19 @@ def test_nothing_is_overfull(drawn: Drawn) -> None:
         assert host.ram is None or host.ram_taken <= host.ram <= (node.node.ram_gib or 0) * GIB
         assert sum(seen.stored(host.node).values()) <= host.disk_taken
         assert host.disk is None or host.disk_taken <= host.disk == int((node.node.disk_gib or 0) * GIB)
+
+
+@_examples(300)
+@given(fleets(calculated=True))
+def test_shares_add_up_where_sizes_are_calculated(drawn: Drawn) -> None:
+    """Of models that take turns on cards of several sizes, the largest of each card counts there."""
+    seen = Seen.of(drawn.hosts)
+    for card in seen.plan.capacity.cards:
+        assert sum(_shares(seen, card)) == card.taken <= card.usable
+        assert sum(share.total for share in card.shares if not share.waits) == card.taken
+    for host in seen.plan.capacity.hosts:
+        assert host.ram is None or host.ram_taken <= host.ram
+        assert host.disk is None or host.disk_taken <= host.disk
 
 
 def _shares(seen: Seen, card: CardUse) -> Iterator[int]:
@@ -357,3 +370,53 @@ def _has_disk(seen: Seen, name: str, node: str) -> bool:
     host = next(one for one in seen.plan.capacity.hosts if one.node == node)
     more = 0 if seen.root(name) in seen.stored(node) else seen.gib(name)
     return host.disk is None or host.disk_taken + more <= host.disk
+
+
+@_examples(700)
+@given(fleets())
+def test_losses_are_what_is_left_without_a_host_or_a_card(drawn: Drawn) -> None:
+    seen = Seen.of(drawn.hosts)
+    told = {(loss.node, loss.card): loss for loss in seen.plan.capacity.losses}
+    for node in seen.plan.nodes:
+        cards = list(enumerate(node.gpus)) if len(node.gpus) > 1 else []
+        for card, gpu in [(None, None), *cards]:
+            gone, fewer, overloaded = _lost(seen, node.name, gpu)
+            loss = told.pop((node.name, card), None)
+            if loss is None:
+                assert not gone and not fewer
+                continue
+            assert set(loss.gone) == gone
+            assert dict(loss.fewer) == fewer
+            assert dict(loss.overloaded) == overloaded
+    assert not told
+
+
+def _lost(seen: Seen, node: str, gpu: PlacedGpu | None) -> tuple[set[str], dict[str, Any], dict[str, Any]]:
+    """Models gone, models with fewer replicas, and models whose rest cannot carry their load: counted one by one."""
+    gone, fewer, overloaded = set(), {}, {}
+    for name, model in seen.fleet.models:
+        places = [*_parts(seen, name)]
+        left = [
+            slots
+            for slots, parts in places
+            if not any(host == node and (gpu is None or gpu in gpus) for host, gpus in parts)
+        ]
+        if len(left) == len(places):
+            continue
+        if left:
+            fewer[name] = (len(left), len(places))
+        else:
+            gone.add(name)
+        if model.load is not None and sum(left) < model.load:
+            overloaded[name] = (sum(left), model.load)
+    return gone, fewer, overloaded
+
+
+def _parts(seen: Seen, name: str) -> Iterator[tuple[int, Any]]:
+    """Each replica's requests at once, and the hosts and cards that it needs."""
+    for one in seen.instances.values():
+        if name in one.models:
+            yield one.settings.parallel, [(one.node, one.gpus)]
+    for server in seen.plan.servers:
+        if server.model == name:
+            yield 16, server.parts
