@@ -1,5 +1,6 @@
 """What a model takes on an instance: its size, and the engine's settings there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from inferfleet.errors import FleetError
@@ -54,17 +55,23 @@ class Demands:
 
     Args:
         fleet: the declared models.
+        sizes: what is known of them already; None to find out.
 
     Attributes:
         mistakes: one line for each model whose size cannot be told; for those nothing may be asked.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, sizes: Mapping[str, ModelSize] | None = None) -> None:
         self._models = dict(fleet.models)
         self._by_tag = {tagged(name): name for name in self._models}
-        self._sizes: dict[str, ModelSize] = {}
         self._made: dict[tuple[object, ...], Demand] = {}
-        self.mistakes = self._read()
+        self._sizes: dict[str, ModelSize] = {}
+        self.mistakes = self._read() if sizes is None else []
+        self._sizes.update(sizes or {})
+
+    def of_same_sizes(self, fleet: Fleet) -> "Demands":
+        """Those of a fleet whose models have the same weights and other settings."""
+        return Demands(fleet, self._sizes)
 
     def _read(self) -> list[str]:
         found = []
