@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from inferfleet.placed import Instance
 from inferfleet.plan.demand import Demand
+from inferfleet.plan.peak import Peak
 from inferfleet.plan.rooms import CardRoom, HostRoom
 
 
@@ -37,13 +38,13 @@ class Seat:
     runners: dict[str, Demand] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
     usable: tuple[int, ...] = ()
-    held: tuple[int, ...] = ()
-    ram_held: int = 0
+    held: tuple[Peak, ...] = ()
+    ram_held: Peak = field(init=False)
     sort: object = None
 
     def __post_init__(self) -> None:
         self.usable = tuple(card.usable for card in self.cards)
-        self.held = (0,) * len(self.cards)
+        self.held, self.ram_held = self._peaks(())
         one = self.instance.settings
         served = (one.version, one.context, one.parallel, one.kv_cache_type, one.flash_attention)
         self.sort = (self.instance.engine, served, *((card.gpu.model, card.usable) for card in self.cards))
@@ -69,7 +70,7 @@ class Seat:
         if self.cards:
             return sum(card.free for card in self.cards)
         ram = self.host.ram_free
-        return ram if ram is not None else -self.ram_held
+        return ram if ram is not None else -self.ram_held.total
 
     def why_not(self, demand: Demand) -> Lack | None:
         """What it lacks for one more model; None where it fits."""
@@ -92,9 +93,8 @@ class Seat:
             for card, needed in zip(self.cards, more, strict=True):
                 card.taken += needed
             self.host.ram_taken += ram
-            self.held = tuple(before + needed for before, needed in zip(self.held, more, strict=True))
-            self.ram_held += ram
             self.runners[demand.runner] = demand
+            self._hold(demand, anew=old is not None)
         self.host.store(demand.runner, demand.need.disk)
         self.models.append(model)
 
@@ -104,11 +104,11 @@ class Seat:
         for one in demands:
             if one.runner not in runners or runners[one.runner].need.per_card < one.need.per_card:
                 runners[one.runner] = one
-        held, in_ram = self._at_worst(runners.values())
-        cards = zip(self.cards, held, self.held, strict=True)
+        held, in_ram = self._peaks(runners.values())
+        more = [after.total - before.total for after, before in zip(held, self.held, strict=True)]
         ram = self.host.ram_free
-        return all(after - before <= card.free for card, after, before in cards) and (
-            ram is None or in_ram - self.ram_held <= ram
+        return all(needed <= card.free for card, needed in zip(self.cards, more, strict=True)) and (
+            ram is None or in_ram.total - self.ram_held.total <= ram
         )
 
     def loaded(self, position: int) -> set[str]:
@@ -118,16 +118,27 @@ class Seat:
 
     def _more(self, demand: Demand) -> tuple[tuple[int, ...], int]:
         """What one more takes of each card and of the host's memory, beyond what is held for the others."""
-        if demand.runner not in self.runners and not self.takes_turns:
-            return self._shares(demand), self._in_ram(demand)
-        held, ram = self._at_worst({**self.runners, demand.runner: demand}.values())
-        return tuple(after - before for after, before in zip(held, self.held, strict=True)), ram - self.ram_held
+        if demand.runner not in self.runners:
+            shares = zip(self.held, self._shares(demand), strict=True)
+            return tuple(peak.more(size) for peak, size in shares), self.ram_held.more(self._in_ram(demand))
+        held, ram = self._peaks({**self.runners, demand.runner: demand}.values())
+        more = tuple(after.total - before.total for after, before in zip(held, self.held, strict=True))
+        return more, ram.total - self.ram_held.total
 
-    def _at_worst(self, demands: Collection[Demand]) -> tuple[tuple[int, ...], int]:
+    def _hold(self, demand: Demand, anew: bool) -> None:
+        """One more counts, or (`anew`) another in place of one with the same weights."""
+        if anew:
+            self.held, self.ram_held = self._peaks(self.runners.values())
+            return
+        for peak, size in zip(self.held, self._shares(demand), strict=True):
+            peak.add(size)
+        self.ram_held.add(self._in_ram(demand))
+
+    def _peaks(self, demands: Collection[Demand]) -> tuple[tuple[Peak, ...], Peak]:
         """What some take of each card and of memory, with those loaded at once that take most of it."""
         columns = zip(*map(self._shares, demands), strict=True) if demands else ((),) * len(self.cards)
-        held = tuple(sum(heapq.nlargest(self.at_once, column)) for column in columns)
-        return held, sum(heapq.nlargest(self.at_once, map(self._in_ram, demands)))
+        held = tuple(Peak(self.at_once, column) for column in columns)
+        return held, Peak(self.at_once, map(self._in_ram, demands))
 
     def _shares(self, demand: Demand) -> tuple[int, ...]:
         return demand.on_cards(self.usable) if self.cards else ()
