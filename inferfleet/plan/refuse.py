@@ -42,9 +42,8 @@ def refusal(placed: Placed, benches: Sequence[Bench], changes: Changes) -> Refus
         line = f"models.{placed.ask.name}: {wrong}; {_fits_with(changes) or todo}"
         return Refusal(placed.ask.name, line, placed.steps, tuple(changes))
     seats = [seat for bench in benches for seat in bench.seats]
-    others = _others(seats, placed)
-    _, steps = passing(placed.ask, others)
-    if no := _unable(placed.ask, [seat for seat in _meant(placed.ask, benches) if seat in others]):
+    _, steps = passing(placed.ask, _others(seats, placed))
+    if no := _unable(placed.ask, _others(_meant(placed.ask, benches), placed)):
         return Refusal(placed.ask.name, f"models.{placed.ask.name}: {no}", tuple(steps), tuple(changes))
     line = f"{why(placed, benches)}; {_todo(placed, benches, changes)}"
     return Refusal(placed.ask.name, line, tuple(steps), tuple(changes))

@@ -1,7 +1,7 @@
 """Seats: instances while models are placed on them, with what each holds of its cards and its host."""
 
 import heapq
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from inferfleet.placed import Instance
@@ -55,6 +55,11 @@ class Seat:
         return f"{self.instance.node}/{self.instance.name}"
 
     @property
+    def memory(self) -> int:
+        """What its cards, empty, leave to engines."""
+        return sum(self.usable)
+
+    @property
     def slots(self) -> int:
         """Requests that it answers at once for each model."""
         return self.instance.settings.parallel
@@ -75,23 +80,45 @@ class Seat:
     def why_not(self, demand: Demand) -> Lack | None:
         """What it lacks for one more model; None where it fits."""
         old = self.runners.get(demand.runner)
-        if old is not None and old.need.per_card >= demand.need.per_card:
+        if old is not None and old.size >= demand.size:
             return None
         more, ram = self._more(demand)
         for card, needed in zip(self.cards, more, strict=True):
-            if needed > card.free:
-                return Lack("card", card.name, needed, card.free)
+            if needed > (free := card.free_beside(demand.need.margin)):
+                return Lack("card", card.name, needed, free)
+        if self.runners and (evicted := self._evicted([*self._others(demand), demand])):
+            return evicted
         lack = self.host.lack(demand.runner, ram, demand.need.disk)
         return Lack(lack[0], self.host.name, *lack[1:]) if lack else None
+
+    def _evicted(self, demands: Sequence[Demand]) -> Lack | None:
+        """Ollama loads a model beside others only where it believes that it takes 80 % of the rest at most.
+
+        Else others must go (0.32.15, server/sched.go). Whatever the order of requests, the small ones come back beside
+        the large ones, if they may.
+        """
+        if not self.cards or self.at_once == 1 or len(demands) < 2:
+            return None
+        largest = sorted(demands, key=lambda one: -one.size)[: self.at_once]
+        first, *others = sorted(largest, key=lambda one: -one.predicted)
+        taken = sum(card.taken for card in self.cards) - sum(peak.total for peak in self.held)
+        rest = self.memory - taken - first.size
+        for one in others:
+            room = max(rest * 80 // 100, 0)
+            if one.predicted > room:
+                return Lack("card", self.cards[0].name, one.predicted, room)
+            rest -= one.size
+        return None
 
     def take(self, model: str, demand: Demand) -> None:
         """The model is on it."""
         self.first.setdefault(demand.runner, model)
         old = self.runners.get(demand.runner)
-        if old is None or old.need.per_card < demand.need.per_card:
+        if old is None or old.size < demand.size:
             more, ram = self._more(demand)
             for card, needed in zip(self.cards, more, strict=True):
                 card.taken += needed
+                card.margin = max(card.margin, demand.need.margin)
             self.host.ram_taken += ram
             self.runners[demand.runner] = demand
             self._hold(demand, anew=old is not None)
@@ -102,19 +129,23 @@ class Seat:
         """Whether these would fit in place of what is on it now."""
         runners: dict[str, Demand] = {}
         for one in demands:
-            if one.runner not in runners or runners[one.runner].need.per_card < one.need.per_card:
+            if one.runner not in runners or runners[one.runner].size < one.size:
                 runners[one.runner] = one
         held, in_ram = self._peaks(runners.values())
         more = [after.total - before.total for after, before in zip(held, self.held, strict=True)]
+        margin = max((one.need.margin for one in runners.values()), default=0)
+        if any(needed > card.free_beside(margin) for card, needed in zip(self.cards, more, strict=True)):
+            return False
         ram = self.host.ram_free
-        return all(needed <= card.free for card, needed in zip(self.cards, more, strict=True)) and (
-            ram is None or in_ram.total - self.ram_held.total <= ram
-        )
+        return not self._evicted(list(runners.values())) and (ram is None or in_ram.total - self.ram_held.total <= ram)
 
     def loaded(self, position: int) -> set[str]:
         """The runners that may be loaded at the same time at worst for one of its cards: the largest there."""
         on_card = {name: one.on_cards(self.usable)[position] for name, one in self.runners.items()}
         return set(heapq.nlargest(self.at_once, on_card, key=lambda name: on_card[name]))
+
+    def _others(self, demand: Demand) -> list[Demand]:
+        return [other for runner, other in self.runners.items() if runner != demand.runner]
 
     def _more(self, demand: Demand) -> tuple[tuple[int, ...], int]:
         """What one more takes of each card and of the host's memory, beyond what is held for the others."""
@@ -144,7 +175,7 @@ class Seat:
         return demand.on_cards(self.usable) if self.cards else ()
 
     def _in_ram(self, demand: Demand) -> int:
-        return demand.need.host if self.cards else demand.in_ram
+        return demand.need.host
 
 
 def seat(instance: Instance, host: HostRoom) -> Seat:
