@@ -96,7 +96,7 @@ def _close(size: float, other: float) -> bool:
 
 
 def memory_mistake(card: Card, vram_gib: float) -> str | None:
-    """What is wrong with a declared size of a card's memory; None where it is right, with ECC on or off.
+    """What is wrong with a declared size of a card's memory; None where it is right, with ECC on or off, or as sold.
 
     Args:
         card: the card that is declared.
@@ -109,7 +109,7 @@ def memory_mistake(card: Card, vram_gib: float) -> str | None:
         if any(_close(vram_gib * meant, size) for size in _sizes(card)):
             return f"{has}, and {vram_gib:.12g} is its size in {unit}"
     if vram_gib == round(vram_gib) and card.memory < vram_gib * GIB <= card.memory * _SOLD:
-        return f"{has}, and {vram_gib:g} is the size it is sold by"
+        return None  # the size it is sold by
     if any(_close(vram_gib * 1e9, size) for size in _sizes(card)):
         return f"{has}, and {vram_gib:g} is its size in GB of 1000^3 bytes"
     return f"{has} (got {vram_gib:g})"

@@ -18,7 +18,7 @@ from inferfleet.plan.suggest import Change, candidates, changed
 from inferfleet.spec import Fleet
 
 # Every suggestion is tried on the whole fleet, which is models times seats of work; so much is done for all of them.
-_WORK = 2_000_000
+_WORK = 800_000
 _SUGGESTIONS = 3
 
 

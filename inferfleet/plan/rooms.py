@@ -121,8 +121,9 @@ def _card_room(node: str, position: int, gpu: PlacedGpu) -> CardRoom:
 
 def _memory(known: Card | None, gpu: PlacedGpu) -> tuple[int, int]:
     """The card's memory, and what of it an empty card leaves to engines."""
-    if known is None or gpu.vram_gib is not None:
-        total = int((gpu.vram_gib or 0) * GIB)
-        usable = known.usable * total // known.memory if known else int(total * (1 - _RESERVE))
-        return total, usable
-    return known.memory, known.usable
+    declared = int((gpu.vram_gib or 0) * GIB)
+    if known is None:
+        return declared, int(declared * (1 - _RESERVE))
+    sizes = (known.memory, known.other_memory or known.memory)  # with ECC on and off
+    total = min(sizes, key=lambda size: abs(size - declared)) if declared else known.memory
+    return total, known.usable * total // known.memory

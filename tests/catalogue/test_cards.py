@@ -195,9 +195,9 @@ def test_no_card(typed: str) -> None:
         ("A10", 24, None),
         ("T4", 15, None),
         ("H100", 80, None),
-        ("A2", 16, "A2 has 15 GiB, and 16 is the size it is sold by"),
+        ("A2", 16, None),
         ("H100", 85.5, "H100 80GB has 79.65 GiB, and 85.5 is its size in GB of 1000^3 bytes"),
-        ("A30 1g.6gb", 6, "A30 1g.6gb has 5.81 GiB, and 6 is the size it is sold by"),
+        ("A30 1g.6gb", 6, None),
     ],
 )
 def test_memory_in_the_wrong_unit(name: str, declared: float, mistake: str | None) -> None:
