@@ -42,6 +42,11 @@ reference:
 bench *ARGS:
     python -m tools.bench {{ARGS}}
 
+# measure plans: seconds and memory by hosts, and the memory model against the real llama-server
+bench-plan:
+    python -m tools.bench_plan
+    python -m tools.bench_accuracy
+
 # the README's picture, from a real run
 picture:
     tools/run python -m tools.record_demo docs/demo.svg

@@ -6,8 +6,8 @@ import sys
 from inferfleet import lab
 from inferfleet.lab.mirror import ollama, repositories
 
-# Program -> package, for tests that talk to the real program on this machine (tests/ssh).
-TESTED_WITH = {"sshd": "openssh-server", "doas": "opendoas", "setfacl": "acl"}
+# Program -> package, for tests that use the real program on this machine (tests/ssh, tests/plan).
+TESTED_WITH = {"sshd": "openssh-server", "doas": "opendoas", "setfacl": "acl", "chromium": "chromium"}
 
 
 def main(for_tests: bool) -> str:
