@@ -57,8 +57,9 @@ def teams(node: FleetNode, room: HostRoom, model: Model, able: Sequence[CardRoom
     """
     order = sorted(able, key=_ORDER["pack" if model.placement == "pack" else "balance"])
     used: set[CardRoom] = set()
-    linked = [[room.cards[position] for position in group] for group in node.node.nvlink]
-    for alike in (kind for cards in (*linked, room.cards) for kind in _by_kind(cards)):
+    links = node.node.nvlink if model.tensor_parallel > 1 else ()
+    linked = [[room.cards[position] for position in group] for group in links]
+    for alike in (kind for cards in (*linked, order) for kind in _by_kind(cards)):
         left = [card for card in order if card in alike and card not in used]
         while len(left) >= model.tensor_parallel:
             team, left = left[: model.tensor_parallel], left[model.tensor_parallel :]
