@@ -25,6 +25,9 @@ def _place(ask: Ask, benches: Sequence[Bench], sorts: Sequence[Seat]) -> Placed:
     if mistake := _nowhere(ask, benches):
         copies = ask.model.copies
         return Placed(ask, copies if isinstance(copies, int) else 1, reason=mistake)
+    if ask.model.on:
+        named = {place.partition("/")[0] for place in ask.model.on}
+        benches = [bench for bench in benches if bench.name in named]
     if ask.model.engine != "ollama":
         return serve(ask, benches)
     stands = _Standing(ask)
