@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from inferfleet import catalogue
@@ -15,6 +16,8 @@ from inferfleet.plan import FleetPlan, plan_or_refuse
 from inferfleet.plan.capacity import GIB, CardUse
 from inferfleet.spec import Fleet, Model, parse_fleet, tagged
 from tests.plan.fleets import Drawn, Hosts, fleets, up_to
+
+pytestmark = pytest.mark.slow
 
 # Of 10,000 fleets in all; INFERFLEET_FLEETS=10 looks at ten times as many, and makes those that fail smaller.
 MORE = float(os.environ.get("INFERFLEET_FLEETS", "1"))
