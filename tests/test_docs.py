@@ -145,7 +145,7 @@ def test_pyinfra_options_exist() -> None:
 
 
 def test_recipes_exist() -> None:
-    recipes = set(re.findall(r"^(\w+)[^\n:=]*:(?!=)", (CLONE / "justfile").read_text(), re.MULTILINE))
+    recipes = set(re.findall(r"^([\w-]+)[^\n:=]*:(?!=)", (CLONE / "justfile").read_text(), re.MULTILINE))
     used = {words[0] for _, words in of_program("just")}
     assert used
     assert used <= recipes

@@ -64,7 +64,7 @@ def test_all_that_is_spread_is_one_on_each_host() -> None:
 
 
 def test_a_single_card_is_the_emptiest_whatever_is_linked_or_first() -> None:
-    hosts = {"a": {"gpus": ["P4", "P4", "A30"], "nvlink": [[0, 1]]}}
+    hosts = {"a": {"gpus": ["T4", "T4", "A30"], "nvlink": [[0, 1]]}}
     assert _placed(_plan(hosts, {"m": _vllm(5)})) == {"m": ("a/vllm-m-gpu2",)}
     assert _placed(_plan(hosts, {"m": _vllm(5, placement="pack")})) == {"m": ("a/vllm-m-gpu0",)}
     assert _placed(_plan(hosts, {"m": _vllm(10, tensor_parallel=2)})) == {"m": ("a/vllm-m-gpu0-gpu1",)}
