@@ -83,9 +83,9 @@ class Measurement:
         return (self.model, self.weights, self.setting)
 
     def __str__(self) -> str:
-        """`llama2:13b takes 19.6 GiB of 2 x A30`."""
+        """`llama2:13b takes 19.6 GiB on 2 x A30`."""
         count = f"{self.setting.cards} x " if self.setting.cards > 1 else ""
-        return f"{self.model} takes {self.peak_bytes / 2**30:.1f} GiB of {count}{self.setting.card}"
+        return f"{self.model} takes {self.peak_bytes / 2**30:.1f} GiB on {count}{self.setting.card}"
 
 
 # Every key of an entry and what it holds; those that may be None are left out then.

@@ -61,7 +61,7 @@ def _measure(
 ) -> None:
     """Note what the driver counts for the instance: one model's, where it alone is in memory and all of it on cards.
 
-    On a part of a card, and for a process whose memory it does not tell, the driver counts nothing.
+    Some drivers do not tell what a process uses, as in containers or of parts of a card; then nothing is noted.
     """
     used = [process["used_mib"] for card in cards for process in card["processes"] if process["pid"] in pids]
     if len(loaded) != 1 or None in used:

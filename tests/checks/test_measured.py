@@ -189,7 +189,7 @@ def _verify(*options: str) -> str:
 def test_verify_writes_where_it_is_told_to(here: Path) -> None:
     assert _verify() == ""
     assert not here.exists()
-    assert _verify("--calibrate") == "wrote calibration.json: tiny:latest takes 3.0 GiB of 2 x A30\n"
+    assert _verify("--calibrate") == "wrote calibration.json: tiny:latest takes 3.0 GiB on 2 x A30\n"
     assert here.exists()
     assert _verify("--calibrate") == "calibration.json: nothing new was measured\n"
 
@@ -199,5 +199,5 @@ def test_verify_writes_where_the_file_is_there(here: Path) -> None:
     here.write_text(empty)
     assert _verify("--no-calibrate") == ""
     assert here.read_text() == empty
-    assert _verify() == "wrote calibration.json: tiny:latest takes 3.0 GiB of 2 x A30\n"
+    assert _verify() == "wrote calibration.json: tiny:latest takes 3.0 GiB on 2 x A30\n"
     assert _verify() == ""
