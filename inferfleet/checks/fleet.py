@@ -58,7 +58,7 @@ class CheckedFleet:
 def measurement(
     peak: Peak, instance: Instance, models: Mapping[str, Model], store: Mapping[str, Any], date: str
 ) -> Measurement | None:
-    """A peak with the setting that it holds for; None where the store has another model than is declared.
+    """A peak with the setting that it holds for; None where it is none, or of another model than is declared.
 
     Args:
         peak: what was seen.
@@ -71,7 +71,7 @@ def measurement(
     weights = next(iter((store.get(peak.model) or {}).get("weights", ())), None)
     pin = digest_of(name, models)
     there = {digest for entry in store.values() if entry for digest in (entry["manifest"], *entry["weights"])}
-    if pin and pin not in there:
+    if not peak.size or (pin and pin not in there):
         return None
     other = pin if pin != weights else None
     return Measurement(peak.model, weights, other, setting_of(models[name], instance), peak.size, peak.by, date)

@@ -147,6 +147,11 @@ def test_a_pin_of_the_manifest_is_kept_beside_the_weights(instance: Instance) ->
     assert _measurement(instance, pin=B) == replace(found, pin=B)
 
 
+def test_a_count_of_nothing_is_not_kept(instance: Instance) -> None:
+    models = {"tiny": Model(engine="ollama")}
+    assert measurement(Peak(ADDRESS, "tiny:latest", 0, "nvml"), instance, models, STORE, "2026-01-31") is None
+
+
 def test_another_model_than_the_declared_one_is_not_kept(instance: Instance) -> None:
     assert _measurement(instance, pin=f"sha256:{'ef' * 32}") is None
 
