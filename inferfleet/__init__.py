@@ -5,6 +5,7 @@ The layers, in reading order; imports go one way only (`tests/test_layers.py` ho
     errors                 what ends in one clear line
     spec                   what an inventory says: pydantic, frozen            pure
     placed                 an Instance: one engine process, its cards and port  pure
+    calibration            what models were seen to take: `calibration.json`    pure
     engines                what each engine is: environment, memory, probes     pure
     plan                   spec -> instances with places and ports              pure
     render                 template name and values -> text                     pure

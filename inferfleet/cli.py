@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from inferfleet import __version__
+from inferfleet import __version__, calibration
 from inferfleet import verify as verification
 from inferfleet.demo.cli import demo
 from inferfleet.errors import FleetError
@@ -52,9 +52,17 @@ main.add_command(plan)
 @click.argument("inventory", type=click.Path())
 @click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit report to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def verify(inventory: str, junit: Path | None, as_json: bool) -> None:
+@click.option(
+    "--calibrate/--no-calibrate",
+    default=None,
+    help="Keep what models take of their cards in calibration.json here, or do not. By default where that file exists.",
+)
+def verify(inventory: str, junit: Path | None, as_json: bool, calibrate: bool | None) -> None:
     """Prove that the hosts of INVENTORY are as declared, down to a token from every model."""
     gone = set()
+    keeps = calibration.FILE.exists() if calibrate is None else calibrate
+    if keeps:
+        calibration.read(calibration.FILE)  # one that is broken is said before minutes are spent
 
     def say(sentence: str, reason: str) -> None:
         host = sentence.partition(":")[0]
@@ -74,7 +82,18 @@ def verify(inventory: str, junit: Path | None, as_json: bool) -> None:
     wrong = sum(not result["holds"] for result in found.results)
     if not as_json:
         click.echo(f"{len(found.results)} checks, {wrong} do not hold")
+    if keeps:
+        _calibrate(found, bool(calibrate))
     sys.exit(1 if wrong or not found.results else 0)
+
+
+def _calibrate(found: verification.Listener, asked_for: bool) -> None:
+    """What is written is said beside the results, which a program may read."""
+    learned = verification.calibrate(found, calibration.FILE)
+    for one in learned:
+        click.echo(f"wrote {calibration.FILE}: {one}", err=True)
+    if asked_for and not learned:
+        click.echo(f"{calibration.FILE}: nothing new was measured", err=True)
 
 
 main.add_command(lab)

@@ -3,17 +3,20 @@
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from inferfleet import calibration
+from inferfleet.calibration import Measurement
 from inferfleet.checks.base import UNREACHED
 from inferfleet.checks.fleet import CheckedFleet
 from inferfleet.checks.plugin import FLEET
 
-__all__ = ["UNREACHED", "Listener", "as_json", "verify"]
+__all__ = ["UNREACHED", "Listener", "as_json", "calibrate", "verify"]
 
 
 class Listener:
@@ -21,11 +24,11 @@ class Listener:
 
     def __init__(self, fleet: CheckedFleet, say: Callable[[str, str], None]) -> None:
         self.results: list[dict[str, Any]] = []
-        self._fleet, self._say = fleet, say
+        self.fleet, self._say = fleet, say
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Hand the fleet to the plugin."""
-        config.stash[FLEET] = self._fleet
+        config.stash[FLEET] = self.fleet
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A check is done when its call is, or when its set-up failed."""
@@ -66,3 +69,12 @@ def as_json(listener: Listener) -> str:
     """The results as JSON: a list of checks, and whether all hold."""
     holds = bool(listener.results) and all(result["holds"] for result in listener.results)
     return json.dumps({"holds": holds, "checks": listener.results}, indent=1)
+
+
+def calibrate(listener: Listener, path: Path) -> tuple[Measurement, ...]:
+    """Add what a run saw models take of cards to a file of measurements; what of it was news.
+
+    Raises:
+        FleetError: the file cannot be read or written.
+    """
+    return calibration.append(path, listener.fleet.measurements(f"{datetime.now(UTC):%Y-%m-%d}"))

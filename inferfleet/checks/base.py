@@ -4,14 +4,38 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from inferfleet.calibration import Source
 from inferfleet.engines.container_host import Container
 
 UNREACHED = "the host could not be asked"
 """How the reason of a check begins that found nobody to ask."""
 
 
+@dataclass(frozen=True)
+class Peak:
+    """What a model was seen to take of the cards of its instance, by the way.
+
+    Attributes:
+        address: of the instance.
+        model: its full name.
+        size: bytes, on all cards together.
+        by: who counted.
+    """
+
+    address: str
+    model: str
+    size: int
+    by: Source
+
+
 class Target(Protocol):
-    """A host that checks may ask."""
+    """A host that checks may ask.
+
+    Attributes:
+        peaks: what checks have measured there while they asked.
+    """
+
+    peaks: list[Peak]
 
     @property
     def report(self) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from typing import Any
 
 from inferfleet.changes import cards, driver, with_uuids
-from inferfleet.checks.base import Target
+from inferfleet.checks.base import Peak, Target
 from inferfleet.checks.cards import sees_exactly
+from inferfleet.checks.models import same
 from inferfleet.declared import nvidia_host
 from inferfleet.placed import Instance, PlacedGpu
 from inferfleet.plan import NodePlan
@@ -36,7 +37,10 @@ def computes_on_its_cards(instance: Instance, address: str, model: str, target: 
     extra = [c for c in state["cards"] if processes & _pids(c) and not wanted & _names(c)]
     if lacks:
         return f"NVML shows no process of it on {lacks[0]['uuid']}"
-    return f"NVML shows a process of it on {extra[0]['uuid']} too" if extra else ""
+    if extra:
+        return f"NVML shows a process of it on {extra[0]['uuid']} too"
+    _measure([c for c in state["cards"] if wanted & _names(c)], processes, asked["loaded"], (address, model), target)
+    return ""
 
 
 def _uuids(instance: Instance, target: Target) -> tuple[PlacedGpu, ...]:
@@ -50,3 +54,18 @@ def _names(card: dict[str, Any]) -> set[str | None]:
 
 def _pids(card: dict[str, Any]) -> set[int]:
     return {process["pid"] for process in card.get("processes") or ()}
+
+
+def _measure(
+    cards: list[dict[str, Any]], pids: set[int], loaded: list[Any], what: tuple[str, str], target: Target
+) -> None:
+    """Note what the driver counts for the instance: one model's, where it alone is in memory and all of it on cards.
+
+    Some drivers do not tell what a process uses, as in containers or of parts of a card; then nothing is noted.
+    """
+    used = [process["used_mib"] for card in cards for process in card["processes"] if process["pid"] in pids]
+    if len(loaded) != 1 or None in used:
+        return
+    name, size, vram = loaded[0]
+    if name in same(target, what[1]) and vram == size:
+        target.peaks.append(Peak(*what, sum(used) << 20, "nvml"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from inferfleet.checks.base import Target
+from inferfleet.checks.base import Peak, Target
 from inferfleet.engines.ollama_store import Entry
 
 _PROMPT, _TOKENS = "Hello", 8
@@ -35,10 +35,14 @@ def answers(address: str, model: str, expect: Mapping[str, str], on_gpu: bool, t
         got = found["answers"][prompt]["text"]
         if got != wanted:
             return f"{prompt!r} was answered {got!r}, expected {wanted!r}"
-    return _where([(size, vram) for name, size, vram in found["loaded"] if name in _same(target, model)], on_gpu)
+    sizes = [(size, vram) for name, size, vram in found["loaded"] if name in same(target, model)]
+    wrong = _where(sizes, on_gpu)
+    if on_gpu and not wrong:
+        target.peaks.append(Peak(address, model, sizes[0][1], "ollama"))
+    return wrong
 
 
-def _same(target: Target, model: str) -> set[str]:
+def same(target: Target, model: str) -> set[str]:
     """Names that share their weights share a runner, so the model may stand in memory under another name."""
     store = {name: entry["weights"] for name, entry in target.report["models"].items() if entry}
     return {model} | {name for name, weights in store.items() if weights and weights == store.get(model)}

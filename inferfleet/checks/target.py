@@ -11,6 +11,7 @@ import testinfra
 
 from inferfleet import probe
 from inferfleet.changes import with_uuids
+from inferfleet.checks.base import Peak
 from inferfleet.containers import containers_of, question
 from inferfleet.engines.container_host import Container
 from inferfleet.errors import FleetError
@@ -35,6 +36,7 @@ class RemoteTarget:
 
     def __init__(self, name: str, data: dict[str, Any], node: NodePlan) -> None:
         self.name = name
+        self.peaks: list[Peak] = []
         self._node = node
         self._gone: str | None = None
         self._host = testinfra.get_host(*_address(name, data), **_options(data))

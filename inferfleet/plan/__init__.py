@@ -1,7 +1,8 @@
 """From a fleet to a plan: which instance runs where, on which cards and port, with which models. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from inferfleet.calibration import Measurement
 from inferfleet.errors import SpecError
 from inferfleet.placed import Instance, PlacedModel
 from inferfleet.plan.draft import draft
@@ -30,13 +31,17 @@ def make_plan(fleet: Fleet) -> FleetPlan:
     return plan
 
 
-def plan_or_refuse(fleet: Fleet) -> FleetPlan:
+def plan_or_refuse(fleet: Fleet, measured: Sequence[Measurement] = ()) -> FleetPlan:
     """Place what can be placed; what cannot is in `capacity.refusals`.
+
+    Args:
+        fleet: what is declared.
+        measured: what models took of cards, to be shown beside what is estimated; nothing is placed by it.
 
     Raises:
         SpecError: with one line for each mistake for which nothing at all could be placed.
     """
-    drafted = draft(fleet)
+    drafted = draft(fleet, measured)
     if drafted.mistakes:
         raise SpecError(drafted.mistakes)
     specs = dict(fleet.models)

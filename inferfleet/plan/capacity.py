@@ -5,7 +5,7 @@ All sizes are bytes. Views, roles and checks read these; nothing here computes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from inferfleet.memory import Need
 from inferfleet.placed import PlacedGpu
@@ -92,7 +92,8 @@ class ModelUse:
         load: requests that it is declared to carry; None where it is not declared.
         notes: what a user should know, such as a context that is cut to the model's own.
         most: requests at once for which its first replica has room, all else as it is; None where that is not known.
-        measured: peak that was measured on a card for these settings; None where none was.
+        measured: peak that was measured for these settings, on all cards of one copy; None where none was.
+        measured_by: the driver (`nvml`), or the engine's own count, which lacks the driver's part (`ollama`).
     """
 
     name: str
@@ -107,6 +108,7 @@ class ModelUse:
     notes: tuple[str, ...] = ()
     most: int | None = None
     measured: int | None = None
+    measured_by: Literal["nvml", "ollama"] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from inferfleet.calibration import Measurement
 from inferfleet.placed import Instance, Server
 from inferfleet.plan.bench import Bench, Placed
 from inferfleet.plan.capacity import Capacity, Refusal
@@ -39,7 +40,7 @@ class Draft:
     mistakes: tuple[str, ...]
 
 
-def draft(fleet: Fleet) -> Draft:
+def draft(fleet: Fleet, measured: Sequence[Measurement] = ()) -> Draft:
     """Place what can be placed; the same fleet gives the same draft."""
     mistakes: list[str] = []
     benches = _benches(fleet, mistakes)
@@ -55,7 +56,7 @@ def draft(fleet: Fleet) -> Draft:
         for bench in benches
     }
     servers = tuple(server(group) for one in placed for group in one.groups)
-    return Draft(instances, servers, capacity(benches, placed, demands, refusals), ())
+    return Draft(instances, servers, capacity(benches, placed, demands, refusals, measured), ())
 
 
 def _benches(fleet: Fleet, mistakes: list[str]) -> list[Bench]:

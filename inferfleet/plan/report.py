@@ -1,7 +1,9 @@
 """What is placed, as `Capacity`: each card with what lies on it, each model with what it takes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from inferfleet.calibration import Measurement, digest_of, peak, setting_of
 from inferfleet.engines.budgets import flags
 from inferfleet.memory import Need
 from inferfleet.placed import Server
@@ -14,16 +16,22 @@ from inferfleet.plan.rooms import CardRoom
 from inferfleet.plan.seats import Seat
 from inferfleet.plan.suggest import most_parallel
 from inferfleet.plan.survive import losses
+from inferfleet.spec import Model
 
 
 def capacity(
-    benches: Sequence[Bench], placed: Sequence[Placed], demands: Demands, refusals: tuple[Refusal, ...]
+    benches: Sequence[Bench],
+    placed: Sequence[Placed],
+    demands: Demands,
+    refusals: tuple[Refusal, ...],
+    measured: Sequence[Measurement] = (),
 ) -> Capacity:
     """The fleet's memory as it is planned."""
+    models = {one.ask.name: one.ask.model for one in placed}
     return Capacity(
         cards=tuple(_card(card, bench) for bench in benches for card in bench.room.cards),
         hosts=tuple(_host(bench) for bench in benches),
-        models=tuple(_model(one, demands, benches) for one in placed),
+        models=tuple(_with_measured(_model(one, demands, benches), one, models, measured) for one in placed),
         refusals=refusals,
         losses=losses(placed, benches),
     )
@@ -102,3 +110,14 @@ def _model(placed: Placed, demands: Demands, benches: Sequence[Bench]) -> ModelU
         most=most_parallel(placed.seats[0], ask.name, demands) if placed.seats and demand and demand.serving else None,
         notes=tuple(dict.fromkeys(one.note for one in every if one.note)),
     )
+
+
+def _with_measured(
+    use: ModelUse, placed: Placed, models: Mapping[str, Model], measured: Sequence[Measurement]
+) -> ModelUse:
+    """With what was measured in the setting of its first replica."""
+    if not placed.seats or not measured:
+        return use
+    setting = setting_of(placed.ask.model, placed.seats[0].instance)
+    found = peak(measured, use.name, digest_of(use.name, models), setting)
+    return replace(use, measured=found.peak_bytes, measured_by=found.measured_by) if found else use

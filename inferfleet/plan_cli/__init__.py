@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from inferfleet import calibration
 from inferfleet.errors import FleetError
 from inferfleet.inventory import read_inventory
 from inferfleet.plan import FleetPlan, plan_or_refuse, show, whatif
@@ -53,9 +54,10 @@ def plan(
 def _plan(inventory: str, without: tuple[str, ...], add: tuple[str, ...]) -> FleetPlan:
     """The plan of the inventory, or of what it would be."""
     hosts = read_inventory(inventory)
+    measured = calibration.read(calibration.FILE)
     if not without and not add:
-        return plan_or_refuse(parse_fleet(hosts))
-    then = plan_or_refuse(parse_fleet(whatif.changed(hosts, without, add)))
+        return plan_or_refuse(parse_fleet(hosts), measured)
+    then = plan_or_refuse(parse_fleet(whatif.changed(hosts, without, add)), measured)
     now = plan_or_refuse(parse_fleet(hosts))
     return replace(then, differences=whatif.differences(now, then))
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from inferfleet.checks.base import Peak
 from inferfleet.checks.models import answers
 
 WEIGHTS = {"tiny:latest": ["sha256:a"], "same:latest": ["sha256:a"], "other:latest": ["sha256:b"]}
@@ -14,6 +15,7 @@ class Host:
 
     def __init__(self, loaded: list[tuple[str, int, int]]) -> None:
         self.report: dict[str, Any] = {"models": {name: {"weights": w} for name, w in WEIGHTS.items()}}
+        self.peaks: list[Peak] = []
         self.listening: list[tuple[str, int]] = []
         self._loaded = loaded
 

@@ -110,10 +110,14 @@ class Project:
 
     def verify(self) -> dict[str, str]:
         """Every check -> why it does not hold, empty where it does."""
-        done = self._run([str(BIN / "inferfleet"), "verify", "--json", str(self.write())])
+        done = self.inferfleet("verify", "--json")
         if not done.stdout.startswith("{"):
             raise AssertionError(done.stdout + done.stderr)
         return {check["check"]: check["reason"] for check in json.loads(done.stdout)["checks"]}
+
+    def inferfleet(self, command: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """The `inferfleet` command, asked about this inventory."""
+        return self._run([str(BIN / "inferfleet"), command, *options, str(self.write())])
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
         """An apply that is left to run; the caller ends it."""

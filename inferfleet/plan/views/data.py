@@ -67,6 +67,7 @@ def _model(model: ModelUse) -> dict[str, Any]:
         "notes": list(model.notes),
         "requests_at_once_that_fit": model.most,
         "measured_bytes": model.measured,
+        "measured_by": model.measured_by,
     }
 
 

@@ -122,8 +122,9 @@ def notes(model: ModelUse) -> tuple[str, ...]:
     """What a user should know of it, what was measured last."""
     measured: tuple[str, ...] = ()
     if model.measured is not None:
-        estimated = f"estimated {gib(model.need.per_card)}, " if model.need else ""
-        measured = (f"{estimated}measured {gib(model.measured)} GiB",)
+        estimated = f"estimated {gib(model.need.total)}, " if model.need else ""
+        by = " by Ollama's own count, without the driver's part" if model.measured_by == "ollama" else ""
+        measured = (f"{estimated}measured {gib(model.measured)} GiB{by}",)
     return (*model.notes, *_cache(model), *measured)
 
 
