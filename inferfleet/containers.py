@@ -40,6 +40,7 @@ def question(node: NodePlan) -> dict[str, object]:
         "environment_dir": ENVIRONMENT_DIR,
         "user": ollama.USER,
         "addresses": {instance.name: reached_at(instance) for instance in docker},
+        "listens": {instance.name: instance.settings.host for instance in docker},
         "images": [image_of(node, instance).question for instance in docker],
     }
 

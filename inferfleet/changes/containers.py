@@ -11,6 +11,8 @@ from inferfleet.engines.ollama_host import ENVIRONMENT_DIR, UNIT_DIR, OllamaHost
 
 _UNIT_FILE = {"owner": "root", "mode": "644"}
 _SECRET_FILE = {"owner": "root", "mode": "600"}
+# `docker run` adds these where root's own `~/.docker/config.json` has `proxies` (docker/cli, `ParseProxyConfig`).
+_OF_CLIENT = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 _HIDDEN = "(only root may read it)\n"
 
 
@@ -119,9 +121,11 @@ def started_otherwise(container: Container, state: dict[str, Any]) -> str:
     image = (state.get("images", {}).get("found") or {}).get(container.image.runs)
     if image and image["id"] != running["image"]:
         return f"runs image {running['image'][:19]}, declared is {image['id'][:19]}"
-    if running["spec"] != container.digest:
+    if running["spec"] == container.digest:
+        return ""
+    if running["reference"] != container.image.runs:
         return f"was started from {running['reference']}, declared is {container.image.name}"
-    return ""
+    return "was started under another unit than the declared one"
 
 
 def _what_differs(container: Container, running: dict[str, Any]) -> str:
@@ -137,7 +141,17 @@ def _what_differs(container: Container, running: dict[str, Any]) -> str:
         got = running["environment"].get(name)
         if got != value:
             return ollama.different(name, got, value)
-    return ""
+    more = _more(container, running)
+    return f"{min(more)}, which is not declared" if more else ""
+
+
+def _more(container: Container, running: dict[str, Any]) -> set[str]:
+    """Names of variables that are neither declared nor the image's."""
+    if running["of_image"] is None:
+        return set()
+    declared = {line.partition("=")[0] for line in container.environment.splitlines()}
+    own = {name for name, value in running["environment"].items() if running["of_image"].get(name) != value}
+    return {name for name in own - declared if name.upper() not in _OF_CLIENT}
 
 
 def _other_command(container: Container, found: dict[str, Any], running: dict[str, Any], user: str | None) -> str:

@@ -12,7 +12,8 @@ def images(declared: Sequence[Image], state: dict[str, Any]) -> Changes:
 
     Args:
         declared: images; the same one may be there several times.
-        state: the answer of `remote/images_state.py`; `{}` where Docker is not there yet.
+        state: the answer of `remote/images_state.py`; `{}` where nobody could be asked, `silent` where Docker does not
+            answer.
     """
     bring = {image.runs: image for image in declared if reason(image, state)}
     effects = [
@@ -47,7 +48,8 @@ def reason(image: Image, state: dict[str, Any]) -> str:
     """Why an image must be brought; empty where it is there."""
     found = (state.get("found") or {}).get(image.runs)
     if found is None:
-        return f"is not there; it comes from {image.archive or image.mirror or image.reference.registry}"
+        unsure = ", as far as can be told while Docker does not answer" if state.get("silent") else ""
+        return f"is not there{unsure}; it comes from {image.archive or image.mirror or image.reference.registry}"
     if image.digest and image.digest not in (found["id"], *found["digests"]):
         return f"is {found['id'][:19]}, pinned to {image.digest[:19]}"
     return ""

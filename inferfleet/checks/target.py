@@ -20,7 +20,8 @@ from inferfleet.services import ollama_host
 
 # One SSH connection serves all checks of a host; ssh itself ends it once it has been idle for so long.
 _IDLE_S = 10
-_CONTROL = tempfile.TemporaryDirectory(prefix="inferfleet-")
+# Not where TMPDIR says: ssh adds 58 characters, and a socket's path has room for 103 (macOS, whose TMPDIR has 49).
+_CONTROL = tempfile.TemporaryDirectory(prefix="inferfleet-", dir="/tmp")
 
 
 class RemoteTarget:

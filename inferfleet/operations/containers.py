@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from pyinfra.context import host
 
 from inferfleet import changes
@@ -12,10 +12,10 @@ from inferfleet.containers import containers_of, question
 from inferfleet.engines.container_host import Container
 from inferfleet.facts.containers import ContainerState
 from inferfleet.operations.effects import converging, decided
-from inferfleet.operations.live import alone
+from inferfleet.operations.live import told
 from inferfleet.operations.nvidia import found_cards
 from inferfleet.plan import NodePlan
-from inferfleet.remote import compact, script
+from inferfleet.remote import compact
 
 
 @converging
@@ -24,7 +24,7 @@ def services(declared: NodePlan) -> tuple[Changes, list[StringCommand]]:
     made, state = _asked(declared)
 
     def work(found: Changes) -> list[StringCommand]:
-        return [alone("python3 -c", QuoteString(script("container_units")), QuoteString(compact(found.work)))]
+        return [told("container_units", found.work)]
 
     return decided(lambda: changes.containers(made, state), state, work)
 

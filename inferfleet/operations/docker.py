@@ -1,6 +1,6 @@
 """A host's Docker: engine, settings, network and firewall, in one question and at most one command."""
 
-from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from pyinfra.context import host
 
 from inferfleet import changes
@@ -8,8 +8,8 @@ from inferfleet.changes import Changes
 from inferfleet.engines.docker_host import BRIDGE, FIREWALL, NETWORK, DockerHost, Firewall
 from inferfleet.facts.docker import DockerState
 from inferfleet.operations.effects import converging, decided
-from inferfleet.operations.live import alone
-from inferfleet.remote import compact, script
+from inferfleet.operations.live import told
+from inferfleet.remote import compact
 from inferfleet.render import render
 
 
@@ -30,6 +30,6 @@ def engine(declared: DockerHost) -> tuple[Changes, list[StringCommand]]:
     state = host.get_fact(DockerState, compact(declared.question(texts)))
 
     def work(found: Changes) -> list[StringCommand]:
-        return [alone("python3 -c", QuoteString(script("docker_engine")), QuoteString(compact(found.work)))]
+        return [told("docker_engine", found.work)]
 
     return decided(lambda: changes.docker(declared, texts, state), state, work)

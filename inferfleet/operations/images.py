@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from pyinfra.context import host
 
 from inferfleet import changes
@@ -12,9 +12,9 @@ from inferfleet.containers import image_of, question
 from inferfleet.engines.image import Image
 from inferfleet.facts.containers import ContainerState
 from inferfleet.operations.effects import converging, decided
-from inferfleet.operations.live import alone
+from inferfleet.operations.live import told
 from inferfleet.plan import NodePlan
-from inferfleet.remote import compact, script
+from inferfleet.remote import compact
 
 
 @converging
@@ -37,6 +37,6 @@ def _decide(
 
     def work(found: Changes) -> list[StringCommand]:
         orders = dict(found.work, proxy=declared.proxy)
-        return [alone("python3 -c", QuoteString(script("docker_images")), QuoteString(compact(orders)))]
+        return [told("docker_images", orders)]
 
     return decided(lambda: compare(images, state.get("images", {})), state, work)

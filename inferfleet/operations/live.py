@@ -1,12 +1,19 @@
 """Commands that change a host: one run at a time, and their lines are shown as they come."""
 
 import shlex
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.arguments import ConnectorArguments
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.connectors.util import CommandOutput
+
+from inferfleet.remote import compact, script
+
+# The script finds its work where it finds its question when it is asked: in its argument.
+_FROM_STDIN = "import sys; sys.argv.append(sys.stdin.read()); exec(compile(sys.argv.pop(1), 'inferfleet', 'exec'))"
 
 
 class LiveCommand(StringCommand):
@@ -32,10 +39,19 @@ fi
 exit $code"""
 
 
-def alone(*bits: str | QuoteString) -> LiveCommand:
+def alone(*bits: str | QuoteString, **arguments: Unpack[ConnectorArguments]) -> LiveCommand:
     """The command, once no other run of ours is at work on the host, and if its caller is still there by then.
 
     A killed run leaves its last command running there: the next one waits for it (flock, util-linux 2.36).
     """
     before, after = _ALONE.split("{}")
-    return LiveCommand(before, *bits, after, _separator=" ")
+    return LiveCommand(before, *bits, after, _separator=" ", **arguments)
+
+
+def told(tool: str, work: Mapping[str, Any]) -> LiveCommand:
+    """A script of `inferfleet.remote` at its work, alone.
+
+    The work has passwords of proxies, the user's variables, other people's daemon.json: it goes in on stdin, since
+    every user of a host may read what stands on command lines, and pyinfra shows them with `-vv`.
+    """
+    return alone("python3 -c", QuoteString(_FROM_STDIN), QuoteString(script(tool)), _stdin=compact(work))

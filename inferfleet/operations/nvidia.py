@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from pyinfra.context import host
 
 from inferfleet import changes
@@ -10,10 +10,10 @@ from inferfleet.changes import Changes
 from inferfleet.declared import nvidia_host
 from inferfleet.facts.gpus import GpuState, NvidiaSource
 from inferfleet.operations.effects import converging, decided, refusals
-from inferfleet.operations.live import alone
+from inferfleet.operations.live import told
 from inferfleet.placed import PlacedGpu
 from inferfleet.plan import NodePlan
-from inferfleet.remote import compact, script
+from inferfleet.remote import compact
 
 Decision = tuple[Changes, list[StringCommand]]
 
@@ -36,7 +36,7 @@ def driver(declared: NodePlan) -> Decision:
         return changes.managed_driver(wanted, state, host.get_fact(NvidiaSource, compact(source)) if source else {})
 
     def work(found: Changes) -> list[StringCommand]:
-        return [alone("python3 -c", QuoteString(script("nvidia_driver")), QuoteString(compact(found.work)))]
+        return [told("nvidia_driver", found.work)]
 
     return decided(compare, state, work)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from pyinfra.context import host
 
 from inferfleet import changes
@@ -12,9 +12,9 @@ from inferfleet.engines.ollama_host import OllamaHost
 from inferfleet.facts.ollama import OllamaState
 from inferfleet.operations import containers
 from inferfleet.operations.effects import converging, decided
-from inferfleet.operations.live import alone
+from inferfleet.operations.live import told
 from inferfleet.plan import NodePlan
-from inferfleet.remote import compact, script
+from inferfleet.remote import compact
 
 Decision = tuple[Changes, list[StringCommand]]
 
@@ -23,7 +23,7 @@ def _decide(compare: Callable[[OllamaHost, dict[str, Any]], Changes], declared: 
     state = host.get_fact(OllamaState, compact(declared.question))
 
     def work(found: Changes) -> list[StringCommand]:
-        return [alone("python3 -c", QuoteString(script(tool)), QuoteString(compact(found.work)))]
+        return [told(tool, found.work)]
 
     return decided(lambda: compare(declared, state), state, work)
 

@@ -1,6 +1,6 @@
 """NVIDIA's Container Toolkit on a host."""
 
-from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from pyinfra.context import host
 
 from inferfleet import changes
@@ -8,10 +8,10 @@ from inferfleet.changes import Changes
 from inferfleet.declared import toolkit_host
 from inferfleet.facts.toolkit import ToolkitState
 from inferfleet.operations.effects import converging, decided
-from inferfleet.operations.live import alone
+from inferfleet.operations.live import told
 from inferfleet.operations.nvidia import found_cards
 from inferfleet.plan import NodePlan
-from inferfleet.remote import compact, script
+from inferfleet.remote import compact
 
 
 @converging
@@ -27,6 +27,6 @@ def present(declared: NodePlan) -> tuple[Changes, list[StringCommand]]:
     state = host.get_fact(ToolkitState, compact(wanted.question))
 
     def work(found: Changes) -> list[StringCommand]:
-        return [alone("python3 -c", QuoteString(script("nvidia_toolkit")), QuoteString(compact(found.work)))]
+        return [told("nvidia_toolkit", found.work)]
 
     return decided(lambda: changes.toolkit(wanted, state), state, work)

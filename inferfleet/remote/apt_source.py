@@ -19,12 +19,16 @@ import urllib.request
 from typing import Any, NoReturn
 
 from inferfleet.remote.apt_state import conflicting, filled, key_in, output, release, text_of
+from inferfleet.remote.files import write_file
 from inferfleet.remote.openpgp import dearmoured, fingerprints
 
 KEY_LIMIT = 1 << 20
 LOCK_TRIES, LOCK_PAUSE_S = 60, 5
 # Without needrestart's restarts (Ubuntu): it takes any service whose libraries changed at some time, engines too.
 APT_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C"}
+# dpkg asks about a settings file that both the host and the new package have changed, and has nobody to ask: it would
+# leave the package half installed (dpkg(1), --force-confold). The host's stays.
+KEEP_SETTINGS = ("--force-confdef", "--force-confold")
 
 
 def fail(text: str) -> NoReturn:
@@ -36,19 +40,6 @@ def say(text: str) -> None:
     """One line for the user, at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-def write_file(path: str, data: str | bytes, mode: int = 0o644) -> None:
-    """Whole or not at all, also after a power cut; a link at that place is replaced and not followed."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    partial = f"{os.path.dirname(path)}/.{os.path.basename(path)}.inferfleet"
-    with open(partial, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(partial, mode)
-    os.chown(partial, 0, 0)
-    os.replace(partial, path)
 
 
 def bring_source(source: dict[str, Any], replace: bool = False) -> None:
@@ -139,7 +130,8 @@ def fetch_key(source: dict[str, Any]) -> bytes:
 
 def apt(*words: str) -> subprocess.CompletedProcess[str]:
     """Run apt-get without questions."""
-    command = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300", *words]
+    keep = [word for option in KEEP_SETTINGS for word in ("-o", f"Dpkg::Options::={option}")]
+    command = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300", *keep, *words]
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -218,8 +210,9 @@ def install(wanted: dict[str, str | None], remove: tuple[str, ...] | list[str] =
     pinned = ["--allow-change-held-packages", "--allow-downgrades"] if any(wanted.values()) or remove else []
     kept = [] if remove else ["--no-remove"]
     # An installation that was cut off is ended first; apt refuses to go on without.
-    configure = ["dpkg", "--configure", "-a"]
-    subprocess.run(configure, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    configure, environment = ["dpkg", *KEEP_SETTINGS, "--configure", "-a"], dict(os.environ, **APT_ENVIRONMENT)
+    pipe = subprocess.PIPE
+    subprocess.run(configure, stdin=subprocess.DEVNULL, stdout=pipe, stderr=subprocess.STDOUT, env=environment)
     command = ["--no-install-recommends", "install", "-y", *pinned, *kept, *words, *(f"{name}-" for name in remove)]
     done = apt(*command)
     if done.returncode:

@@ -1,6 +1,6 @@
 """Answer, as one line of JSON, everything that decides whether this host's containers are as declared.
 
-Asked with {"unit_dir", "environment_dir", "user", "addresses", "images"}; alters nothing.
+Asked with {"unit_dir", "environment_dir", "user", "addresses", "listens", "images"}; alters nothing.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import subprocess
 import sys
 from typing import Any
 
-from inferfleet.remote.docker_api import Docker, DockerError, docker_path
+from inferfleet.remote.docker_api import Docker, DockerError, docker_path, docker_runs
 from inferfleet.remote.images_state import images_state
 from inferfleet.remote.look import MARK, owner, read, systemctl_show
 from inferfleet.remote.units import version_at
 
 LABEL = "inferfleet.instance"
 SPEC = "inferfleet.spec"
+# One that is silent is made anew, which cuts what it is answering: a host at the end of its breath is given time.
+BUSY_S = 10
 
 
 def user(name: str) -> str | None:
@@ -66,39 +68,58 @@ def container(docker: Docker, found: dict[str, Any]) -> dict[str, Any] | None:
         "reference": whole["Config"]["Image"],
         "runtime": whole["HostConfig"].get("Runtime"),
         "devices": [d for r in requests if r.get("Driver") == "cdi" for d in r.get("DeviceIDs") or []],
-        "environment": dict(entry.split("=", 1) for entry in whole["Config"].get("Env") or [] if "=" in entry),
+        "environment": pairs(whole["Config"].get("Env")),
+        "of_image": of_image(docker, whole["Image"]),
     }
 
 
-def containers(docker: Docker, names: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The containers of these names and all of ours; and who of the others publishes which port."""
+def pairs(entries: list[str] | None) -> dict[str, str]:
+    """Variables as Docker lists them."""
+    return dict(entry.split("=", 1) for entry in entries or [] if "=" in entry)
+
+
+def of_image(docker: Docker, image: str) -> dict[str, str] | None:
+    """The variables that a container has of its image, whoever starts it; None where the image is gone."""
+    found = docker.found(f"/images/{image}/json")
+    return pairs((found.get("Config") or {}).get("Env")) if found else None
+
+
+def containers(docker: Docker, names: list[str]) -> tuple[dict[str, Any], list[tuple[str, int, str]]]:
+    """The containers of these names and all of ours; and address, port and name of what the others publish."""
     listed = docker.ask("/containers/json?all=1")
     found: dict[str, Any] = {}
-    published: dict[str, str] = {}
+    published: list[tuple[str, int, str]] = []
     for entry in listed:
-        name = entry["Names"][0].lstrip("/")
+        # One that is just being removed may have lost its name.
+        name = (entry.get("Names") or [""])[0].lstrip("/")
         ours = LABEL in (entry.get("Labels") or {})
-        if ours or name in names:
+        if name and (ours or name in names):
             whole = container(docker, entry)
             found.update({name: whole} if whole else {})
         if not ours:
-            published.update(
-                {str(p["PublicPort"]): f"the container {name}" for p in entry["Ports"] if "PublicPort" in p}
-            )
+            ports = [port for port in entry.get("Ports") or [] if "PublicPort" in port and port.get("Type") == "tcp"]
+            published += [(port.get("IP") or "*", port["PublicPort"], f"the container {name}") for port in ports]
     return found, published
 
 
-def listeners(ports: list[int]) -> dict[str, str]:
-    """Who listens on these ports: the program, its pid and its unit; not Docker's own proxy, which is a container's."""
+def listeners(ports: list[int]) -> list[tuple[str, int, str]]:
+    """Who listens on these ports: the program, its pid and its unit; not Docker, which does so for a container."""
     command = ["ss", "-Hltnp"]
     text = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-    found = {}
+    found = []
     for line in text.splitlines():
-        port = line.split()[3].rpartition(":")[2]
+        address, _, port = line.split()[3].rpartition(":")
         who = re.search(r'\(\("([^"]+)",pid=(\d+)', line)
-        if int(port) in ports and (who is None or who[1] != "docker-proxy"):
-            found[port] = f"{who[1]} (pid {who[2]}, {unit_of(who[2])})" if who else "another program"
+        # The daemon itself holds the port where it has no proxy (`"userland-proxy": false`), and beside one (28).
+        if int(port) in ports and not re.search(r'"(docker-proxy|dockerd)",pid=', line):
+            name = f"{who[1]} (pid {who[2]}, {unit_of(who[2])})" if who else "another program"
+            found.append((re.sub("%.*", "", address).strip("[]"), int(port), name))
     return found
+
+
+def in_the_way(one: str, other: str) -> bool:
+    """Whether two programs cannot both listen on these addresses at the same port."""
+    return one == other or bool({one, other} & {"*", "0.0.0.0", "::"})
 
 
 def unit_of(pid: str) -> str:
@@ -106,13 +127,17 @@ def unit_of(pid: str) -> str:
     return os.path.basename((read(f"/proc/{pid}/cgroup") or "").strip().rpartition("::")[2]) or "no unit"
 
 
-def ports_taken(ask: dict[str, Any], published: dict[str, str], ours: list[str]) -> dict[str, str]:
-    """Ports of declared containers at which somebody else listens; units of ours are on their way out."""
-    wanted = [int(address.rpartition(":")[2]) for address in ask["addresses"].values()]
-    found = {port: who for port, who in published.items() if int(port) in wanted}
-    for port, who in listeners(wanted).items():
-        if not any(who.endswith(f", {name}.service)") for name in ours):
-            found.setdefault(port, who)
+def ports_taken(ask: dict[str, Any], published: list[tuple[str, int, str]], ours: list[str]) -> dict[str, str]:
+    """Ports of declared containers at which somebody else listens; units of ours are on their way out.
+
+    Who listens at the same port of another address, as a proxy may, is in nobody's way.
+    """
+    wanted = {int(at.rpartition(":")[2]): ask["listens"][name] for name, at in ask["addresses"].items()}
+    others = [who for who in listeners(list(wanted)) if not any(who[2].endswith(f", {n}.service)") for n in ours)]
+    found: dict[str, str] = {}
+    for address, port, who in [*published, *others]:
+        if port in wanted and in_the_way(address, wanted[port]):
+            found.setdefault(str(port), who)
     return found
 
 
@@ -128,12 +153,16 @@ def main(ask: dict[str, Any]) -> None:
     files = glob.glob(f"{ask['environment_dir']}/*.env")
     ours = [os.path.basename(path)[: -len(".env")] for path in files]
     docker = Docker()
-    error = None
+    found: dict[str, Any] = {}
+    published: list[tuple[str, int, str]] = []
+    images: dict[str, Any] = {"silent": True}
+    error = None if docker_runs() else "Docker does not run"
     try:
-        found, published = containers(docker, sorted(ask["addresses"]))
-        images = images_state(docker, ask["images"])
+        if error is None:
+            found, published = containers(docker, sorted(ask["addresses"]))
+            images = images_state(docker, ask["images"])
     except DockerError as why:
-        found, published, images, error = {}, {}, {}, str(why)
+        found, published, images, error = {}, [], {"silent": True}, str(why)
     ours = sorted({*ours, *(name for name, entry in found.items() if entry["ours"])})
     names = sorted({*ask["addresses"], *ours})
     shown = systemctl_show(names)
@@ -146,7 +175,7 @@ def main(ask: dict[str, Any]) -> None:
         "containers": found,
         "ports": ports_taken(ask, published, natives(ask["unit_dir"])),
         "images": images,
-        "version": {name: version_at(address) for name, address in ask["addresses"].items()},
+        "version": {name: version_at(address, BUSY_S) for name, address in ask["addresses"].items()},
     }
     sys.stdout.write(json.dumps(state, sort_keys=True) + "\n")
 

@@ -13,9 +13,10 @@ import sys
 import time
 from typing import Any
 
-from inferfleet.remote.docker_api import Docker, DockerError, docker_path
-from inferfleet.remote.look import MARK, read
-from inferfleet.remote.units import fail, journal, say, systemctl, version_at, write
+from inferfleet.remote.docker_api import Docker, DockerError, docker_path, docker_runs
+from inferfleet.remote.files import write_file
+from inferfleet.remote.look import container_units
+from inferfleet.remote.units import fail, journal, say, systemctl, version_at
 
 DROP_IN = "zz-inferfleet.conf"
 LABEL = "inferfleet.instance"
@@ -31,15 +32,25 @@ def spec_of(docker: Docker, name: str) -> str | None:
     return str((found["Config"].get("Labels") or {}).get(SPEC))
 
 
+def remove_container(docker: Docker, name: str) -> None:
+    """No container of ours is there of this name; where Docker itself is gone, so is its unit's container (`--rm`)."""
+    try:
+        found = docker.found(docker_path(f"/containers/{name}/json"))
+    except DockerError as error:
+        if error.status or docker_runs():
+            raise
+        return
+    if found and (found["Config"].get("Labels") or {}).get(LABEL) == name:
+        docker.ask(docker_path(f"/containers/{found['Id']}", force="1"), method="DELETE")
+
+
 def remove(docker: Docker, name: str, work: dict[str, Any]) -> None:
     """The unit, its environment and its container are gone; each only where it is ours."""
     path = f"{work['unit_dir']}/{name}.service"
-    if "/usr/bin/docker run" in (read(path) or "") and (read(path) or "").startswith(MARK):
+    if name in container_units(work["unit_dir"]):
         systemctl("disable", "--now", name)
         os.remove(path)
-    found = docker.found(docker_path(f"/containers/{name}/json"))
-    if found and LABEL in (found["Config"].get("Labels") or {}):
-        docker.ask(docker_path(f"/containers/{found['Id']}", force="1"), method="DELETE")
+    remove_container(docker, name)
     with contextlib.suppress(FileNotFoundError):
         os.remove(f"{work['environment_dir']}/{name}.env")
     say(f"{name} is removed")
@@ -52,8 +63,8 @@ def put(name: str, texts: list[str], work: dict[str, Any], user: str) -> None:
         os.remove(f"{unit_path}.d/{DROP_IN}")
     if os.path.islink(unit_path):
         os.remove(unit_path)
-    write(environment_path, environment, 0o600)
-    write(unit_path, unit.replace(work["user_place"], user))
+    write_file(environment_path, environment, 0o600)
+    write_file(unit_path, unit.replace(work["user_place"], user))
 
 
 def restart(docker: Docker, name: str, address: str, version: str, digest: str) -> None:

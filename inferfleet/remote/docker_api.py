@@ -16,6 +16,7 @@ import contextlib
 import http.client
 import json
 import socket
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -130,6 +131,14 @@ class Docker:
                     yield event
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise DockerError(f"Docker at {self.path} broke off: {error}") from error
+
+
+def docker_runs() -> bool:
+    """Whether the daemon runs. Who only looks asks nothing of one that does not: its socket would start it."""
+    try:
+        return subprocess.run(["systemctl", "is-active", "--quiet", "docker.service"]).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 def docker_path(path: str, **query: str) -> str:

@@ -15,20 +15,29 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from inferfleet.remote.apt_source import bring_packages, fail, say, write_file
+from inferfleet.remote.apt_source import bring_packages, fail, say
 from inferfleet.remote.apt_state import output, text_of
 from inferfleet.remote.docker_api import Docker, DockerError
 from inferfleet.remote.docker_info import in_force, same_setting
+from inferfleet.remote.files import write_file
 
 READY_S = 90
 RELOAD_S = 10
+# systemd itself waits for ever for Docker to start (`TimeoutStartSec=0` in its unit), and 90 s for it to stop.
+COMMAND_S = 300
 VALIDATED = "/run/inferfleet-daemon.json"
 DOCKER = Docker(timeout=15)
 
 
 def run_quietly(*words: str) -> str:
-    """Empty, or what the command says against it."""
-    done = subprocess.run(words, capture_output=True, encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL)
+    """Empty, or what the command says against it; one that does not end in time is left alone."""
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
+    try:
+        done = subprocess.run(
+            words, stdin=null, stdout=pipe, stderr=pipe, encoding="utf-8", errors="replace", timeout=COMMAND_S
+        )
+    except subprocess.TimeoutExpired:
+        return f"does not end within {COMMAND_S} s"
     return " ".join((done.stderr or done.stdout).split()) or f"ends with {done.returncode}" if done.returncode else ""
 
 
@@ -58,7 +67,8 @@ def firewall(work: dict[str, Any]) -> None:
 
 def validate(text: str) -> None:
     """Docker itself finds nothing wrong with the file's text (`--validate` came with Docker 23)."""
-    write_file(VALIDATED, text)
+    # It may hold secrets of others.
+    write_file(VALIDATED, text, 0o600)
     try:
         wrong = run_quietly("dockerd", "--validate", "--config-file", VALIDATED)
     finally:
@@ -87,9 +97,9 @@ def daemon_id() -> str:
     return f"{boot} {fields[19]}" if len(fields) > 19 else ""
 
 
-def answers(seconds: float = READY_S) -> dict[str, Any] | None:
+def answers(seconds: float | None = None) -> dict[str, Any] | None:
     """What Docker says of itself, as soon as it does; None where it does not in time, or has given up."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + (READY_S if seconds is None else seconds)
     while True:
         # Asking the socket of one that has failed would start it again and again.
         active = output("systemctl", "show", "-P", "ActiveState", "docker.service").strip()

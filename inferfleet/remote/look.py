@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import pwd
@@ -43,6 +44,13 @@ def owner(path: str) -> dict[str, str] | None:
     except KeyError:
         name = str(status.st_uid)
     return {"owner": name, "mode": f"{stat.S_IMODE(status.st_mode):o}"}
+
+
+def container_units(unit_dir: str) -> list[str]:
+    """Units of ours that run a container: what carries our mark is ours, whatever else of it was taken away."""
+    texts = {path: read(path) or "" for path in glob.glob(f"{unit_dir}/*.service")}
+    ours = [path for path, text in texts.items() if text.startswith(MARK) and "/usr/bin/docker run" in text]
+    return sorted(os.path.basename(path)[: -len(".service")] for path in ours)
 
 
 def systemctl_show(names: list[str]) -> dict[str, dict[str, str]]:

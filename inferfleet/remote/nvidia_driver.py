@@ -13,8 +13,9 @@ import subprocess
 import sys
 from typing import Any
 
-from inferfleet.remote.apt_source import apt, bring_source, fail, hold, install, say, versions_of, write_file
+from inferfleet.remote.apt_source import apt, bring_source, fail, hold, install, say, versions_of
 from inferfleet.remote.apt_state import output, text_of
+from inferfleet.remote.files import write_file
 
 _OTHERS = re.compile(r"container|docker|cuda-toolkit")
 

@@ -14,9 +14,10 @@ import sys
 import time
 from typing import Any
 
-from inferfleet.remote.apt_source import bring_source, fail, full_version, hold, install, say, write_file
+from inferfleet.remote.apt_source import bring_source, fail, full_version, hold, install, say
 from inferfleet.remote.cdi import CDI_MARK, cdi_environment, cdi_file, cdi_fresh
 from inferfleet.remote.docker_api import DOCKER_SOCKET, Docker, DockerError
+from inferfleet.remote.files import write_file
 from inferfleet.remote.units import journal, systemctl
 
 REFRESH = "nvidia-cdi-refresh.service"

@@ -13,8 +13,9 @@ import sys
 import time
 from typing import Any
 
+from inferfleet.remote.files import write_file
 from inferfleet.remote.look import read
-from inferfleet.remote.units import fail, journal, say, systemctl, version_at, write
+from inferfleet.remote.units import fail, journal, say, systemctl, version_at
 
 DROP_IN = "zz-inferfleet.conf"
 READY_S = 90
@@ -100,7 +101,7 @@ def main(work: dict[str, Any]) -> None:
         if os.path.islink(path) and os.readlink(path) == "/dev/null":
             os.remove(path)
     for path, text in sorted(work["files"].items()):
-        write(path, text)
+        write_file(path, text)
     for path, target in work["links"].items():
         if os.path.isfile(path) and not os.path.islink(path):
             # Under one name with another unit, systemd could never start it again: its control group "exists already".

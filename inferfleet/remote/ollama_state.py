@@ -17,7 +17,7 @@ import sys
 import urllib.request
 from typing import Any
 
-from inferfleet.remote.look import MARK, owner, read, read_json, systemctl_show
+from inferfleet.remote.look import MARK, container_units, owner, read, read_json, systemctl_show
 from inferfleet.remote.ollama_store import fingerprint, sha256_of
 
 DROP_IN = "zz-inferfleet.conf"
@@ -220,6 +220,12 @@ def loaded(address: str) -> dict[str, Any] | None:
     return {m["name"]: {"size": m["size"], "size_vram": m["size_vram"]} for m in answer["models"]}
 
 
+def containers(ask: dict[str, Any]) -> list[str]:
+    """Names of our containers: each has a unit and a file of environment, and one that lost either is ours still."""
+    files = [os.path.basename(path) for path in glob.glob(f"{ask['environment_dir']}/*.env")]
+    return sorted({*(name[: -len(".env")] for name in files), *container_units(ask["unit_dir"])})
+
+
 def main(ask: dict[str, Any]) -> None:
     """Answer."""
     record = read_record(ask["record"])
@@ -234,7 +240,7 @@ def main(ask: dict[str, Any]) -> None:
         "release": release(ask["root"]),
         "units": {name: unit(name, shown.get(name, {}), ask["unit_dir"]) for name in names},
         "ours": ours,
-        "containers": sorted(os.path.basename(p)[: -len(".env")] for p in glob.glob(f"{ask['environment_dir']}/*.env")),
+        "containers": containers(ask),
         "stranger": stranger(ask["unit_dir"]),
         "models": models(ask["models_dir"], record["blobs"], ask["models"]),
         "record": record,

@@ -17,6 +17,8 @@ until stale=$(apt-get -qq -o APT::Update::Error-Mode=any update 2>&1) && stale=;
     break
 done
 # An installation that was cut off is ended first; apt refuses to go on without.
-said=$(dpkg --configure -a 2>&1) || fail "dpkg --configure -a" "$said"
-said=$(apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 --no-install-recommends install -y "$@" 2>&1) ||
+# dpkg has nobody to ask about a settings file that both the host and the new package have changed: the host's stays.
+said=$(dpkg --force-confdef --force-confold --configure -a </dev/null 2>&1) || fail "dpkg --configure -a" "$said"
+said=$(apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef \
+    -o Dpkg::Options::=--force-confold --no-install-recommends install -y "$@" 2>&1) ||
     fail "apt-get" "${stale:-$said}"

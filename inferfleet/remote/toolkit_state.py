@@ -14,7 +14,7 @@ from typing import Any
 
 from inferfleet.remote.apt_state import apt_state, entries, output, text_of
 from inferfleet.remote.cdi import CDI_OUTPUT, cdi_files, cdi_fresh, cdi_settings
-from inferfleet.remote.docker_api import DOCKER_SOCKET, Docker, DockerError
+from inferfleet.remote.docker_api import Docker, DockerError, docker_runs
 
 UNIT_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,Result"
 
@@ -37,8 +37,8 @@ def mixed(paths: list[str], source: dict[str, Any]) -> list[str]:
 
 
 def docker_state() -> dict[str, Any] | None:
-    """What Docker says of CDI and of its runtimes; None where none answers."""
-    if not os.path.exists(DOCKER_SOCKET):
+    """What Docker says of CDI and of its runtimes; None where none runs or answers."""
+    if not docker_runs():
         return None
     try:
         info = Docker(timeout=20).ask("/info")

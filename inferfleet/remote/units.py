@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import subprocess
 import sys
 import urllib.request
@@ -32,23 +31,10 @@ def systemctl(*words: str) -> None:
         fail(f"systemctl {' '.join(words)}: {' '.join((done.stderr or done.stdout).split())}")
 
 
-def write(path: str, text: str, mode: int = 0o644) -> None:
-    """Whole or not at all, also after a power cut; a link at that place is replaced and not followed."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    partial = f"{os.path.dirname(path)}/.{os.path.basename(path)}.inferfleet"
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), mode)  # before there is anything to read in it
-        os.fchown(file.fileno(), 0, 0)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def version_at(address: str) -> Any:
-    """What the API says its version is; None while it says nothing."""
+def version_at(address: str, seconds: float = 2) -> Any:
+    """What the API says its version is; None where it says nothing within these seconds."""
     try:
-        with _DIRECT.open(f"http://{address}/api/version", timeout=2) as answer:
+        with _DIRECT.open(f"http://{address}/api/version", timeout=seconds) as answer:
             return json.load(answer)["version"]
     except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException):
         return None

@@ -50,7 +50,8 @@ def state_of(declared: tuple[Container, ...]) -> dict[str, Any]:
                 "image": ID,
                 "reference": c.image.runs,
                 "devices": list(c.devices),
-                "environment": dict(line.split("=", 1) for line in c.environment.splitlines()),
+                "environment": {"PATH": "/usr/bin", **dict(line.split("=", 1) for line in c.environment.splitlines())},
+                "of_image": {"PATH": "/usr/bin", "OLLAMA_HOST": "0.0.0.0:11434"},
             }
             for c in declared
         },
@@ -138,6 +139,36 @@ def test_an_edited_environment_is_seen_under_the_same_label() -> None:
     """The unit is as declared and so is its label; the file beside it was another when the container started."""
     state = spoiled(state_of(DECLARED), (f"{RUNNING}|environment|OLLAMA_NUM_PARALLEL", "4"))
     assert _said(state) == [f"restart ollama-gpu0: was started with OLLAMA_NUM_PARALLEL=4, declared is 1{CUTS}"]
+
+
+@pytest.mark.parametrize("spec", [FIRST.digest, "old"])
+def test_a_variable_more_is_seen(spec: str) -> None:
+    """What somebody added to the file and took out again, and what was declared once. Its value may be a secret."""
+    spoils = (f"{RUNNING}|environment|OLLAMA_LLM_LIBRARY", "cpu"), (f"{RUNNING}|spec", spec)
+    why = "was started with OLLAMA_LLM_LIBRARY, which is not declared"
+    assert _said(spoiled(state_of(DECLARED), *spoils)) == [f"restart ollama-gpu0: {why}{CUTS}"]
+
+
+def test_a_variable_of_the_image_under_another_value_is_seen() -> None:
+    state = spoiled(state_of(DECLARED), (f"{RUNNING}|environment|PATH", "/tmp"))
+    assert _said(state) == [f"restart ollama-gpu0: was started with PATH, which is not declared{CUTS}"]
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy"])
+def test_a_proxy_that_the_client_adds_is_no_difference(name: str) -> None:
+    """Nothing could ever heal it: each container that this host starts has it."""
+    assert _said(spoiled(state_of(DECLARED), (f"{RUNNING}|environment|{name}", "http://proxy:3128"))) == []
+
+
+def test_whose_a_variable_is_cannot_be_told_without_the_image() -> None:
+    assert _said(spoiled(state_of(DECLARED), (f"{RUNNING}|of_image", None))) == []
+
+
+def test_another_unit_around_the_same_command() -> None:
+    """Such as one of a former version of inferfleet: the image is the declared one, and is not blamed."""
+    state = spoiled(state_of(DECLARED), (f"{RUNNING}|spec", "old"))
+    why = "was started under another unit than the declared one"
+    assert _said(state) == [f"restart ollama-gpu0: {why}{CUTS}"]
 
 
 @pytest.mark.parametrize(

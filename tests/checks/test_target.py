@@ -1,5 +1,8 @@
 """Where a check goes to find a host."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -21,3 +24,12 @@ def test_testinfra_reads_the_same_host(data: dict[str, Any], host: str, port: st
     (address,) = _address("gpu1", data)
     spec = BaseBackend.parse_hostspec(address.removeprefix("ssh://"))
     assert (spec.name, spec.port, spec.user) == (host, port, data.get("ssh_user"))
+
+
+def test_ssh_has_room_for_its_socket_wherever_temporary_files_are(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A path that is too long ends ssh before it has asked any host: 40 characters of hash, 17 while it is made."""
+    far = tmp_path_factory.mktemp("a-directory-with-a-name-as-long-as-those-of-macos")
+    show = "from inferfleet.checks import target; print(target._CONTROL.name)"
+    environment = {**os.environ, "TMPDIR": str(far)}
+    done = subprocess.run([sys.executable, "-c", show], env=environment, capture_output=True, text=True, check=True)
+    assert len(done.stdout.strip()) + 1 + 40 + 17 <= 103

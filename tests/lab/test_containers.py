@@ -1,6 +1,7 @@
 """One container for each card, from a bare host: what the issue's own case promises, on real Docker and systemd."""
 
 import json
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -130,11 +131,17 @@ def test_one_setting_of_one_instance_recreates_just_that(spoiled: Project) -> No
 
 def test_a_secret_stays_where_it_belongs(spoiled: Project) -> None:
     spoiled.data["engines"]["ollama"]["environment"]["SITE_KEY"] = CANARY
+    host = spoiled.host("gpu1")
     dry = spoiled.dry()
     assert "SITE_KEY" in dry.text and CANARY not in dry.text
+    # What every user of the host may read while it is done.
+    looks = "while sleep 0.1; do cat /proc/[0-9]*/cmdline 2>/dev/null; done"
+    watch = f"{looks} | grep --line-buffered -azo '{CANARY[:-1]}[c]' >/tmp/seen"
+    host.run(f"systemd-run -q --unit watch sh -c {shlex.quote(watch)}")
     run = spoiled.apply()
+    host.run("systemctl stop watch")
     assert run.rc == 0 and CANARY not in run.text
-    host = spoiled.host("gpu1")
+    assert host.run("cat /tmp/seen").stdout == ""
     assert CANARY in host.run(f"cat {ENVIRONMENT}").stdout
     assert CANARY not in host.run("cat /proc/[0-9]*/cmdline | tr '\\0' ' '; systemctl cat 'ollama-*'").stdout
 
@@ -154,6 +161,12 @@ DRIFT = {
         f"cp -a {UNIT} /tmp/u; sed -i s/max-file=3/max-file=9/ {UNIT}; systemctl daemon-reload;"
         f" systemctl restart ollama-gpu1; cp -a /tmp/u {UNIT}; systemctl daemon-reload",
         "was started with max-file=9 where max-file=3 is declared",
+    ),
+    "a variable more in the environment": (
+        f"echo OLLAMA_DEBUG=1 >>{ENVIRONMENT}; systemctl restart ollama-gpu1;"
+        " until docker inspect ollama-gpu1 2>&1 | grep -q OLLAMA_DEBUG; do sleep 0.1; done;"
+        f" sed -i '$d' {ENVIRONMENT}",
+        "restart ollama-gpu1: was started with OLLAMA_DEBUG, which is not declared",
     ),
     "environment opened to all": (f"chmod 644 {ENVIRONMENT}", "ollama-gpu1.env: differs from what is declared"),
     "stopped": ("systemctl stop ollama-gpu1", "start ollama-gpu1: is inactive"),
@@ -246,14 +259,59 @@ def test_nothing_of_a_strangers_is_touched(fleet: Project, kind: str) -> None:
     assert run.rc == 0, run.text
 
 
-def test_after_a_reboot_all_is_as_before(fleet: Project) -> None:
+def test_a_dry_run_starts_no_docker(fleet: Project) -> None:
+    """Whoever connects to its socket does."""
     host = fleet.host("gpu1")
-    host.reboot()
+    host.run("systemctl stop docker.service 2>/dev/null")
+    assert "will start Docker: is inactive" in fleet.dry().text
+    assert host.run("systemctl is-active docker", check=False).stdout == "inactive\n"
+    assert fleet.apply().rc == 0
+    assert wrong(fleet) == {}
+
+
+def test_containers_are_back_with_docker(fleet: Project) -> None:
+    host = fleet.host("gpu1")
+    host.run("systemctl stop docker.service docker.socket; systemctl start docker.service")
+    _wait_until_active(host)
+
+
+def test_a_docker_without_its_proxy(fleet: Project) -> None:
+    """The daemon itself then holds the containers' ports."""
+    host = fleet.host("gpu1")
+    put = "import json; p = '/etc/docker/daemon.json'; d = {**json.load(open(p)), 'userland-proxy': False}"
+    host.run(f"cp -a /etc/docker/daemon.json /tmp/d; python3 -c \"{put}; json.dump(d, open(p, 'w'))\"")
+    host.run("systemctl restart docker")
+    _wait_until_active(host)
+    assert '"dockerd"' in host.run("ss -Hltnp | grep 11434").stdout
+    run = fleet.apply()
+    assert run.rc == 0, run.text
+    assert fleet.apply().changes == {}
+    assert wrong(fleet) == {}
+    host.run("cp -a /tmp/d /etc/docker/daemon.json; systemctl restart docker")
+    _wait_until_active(host)
+    assert fleet.apply().rc == 0
+
+
+def _wait_until_active(host: LabHost) -> None:
     for name in NAMES:
         for _ in range(300):
             if host.run(f"systemctl is-active {name}", check=False).stdout == "active\n":
                 break
             time.sleep(0.1)
+        else:
+            pytest.fail(f"{name} is not active after 30 s")
+
+
+def test_after_a_reboot_all_is_as_before(fleet: Project) -> None:
+    """Also where Docker's first start fails, as it may at boot."""
+    host = fleet.host("gpu1")
+    once = '[Service]\\nExecStartPre=/bin/sh -c "test -e /run/once || { touch /run/once; exit 1; }"\\n'
+    drop_in = "/etc/systemd/system/docker.service.d/once.conf"
+    host.run(f"mkdir -p $(dirname {drop_in}); printf '{once}' >{drop_in}")
+    host.reboot()
+    _wait_until_active(host)
+    assert host.run("journalctl -b -u docker -o cat | grep -c 'Failed with result'").stdout == "1\n"
+    host.run(f"rm {drop_in}; systemctl daemon-reload")
     run = fleet.apply()
     assert set(run.changes) <= {"Models | Store and memory"}, run.text
     assert wrong(fleet) == {}

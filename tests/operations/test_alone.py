@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pyinfra.api import QuoteString
 
+from inferfleet.operations import live
 from inferfleet.operations.live import alone
 
 
@@ -61,3 +63,17 @@ def test_who_went_away_while_waiting_changes_nothing(tmp_path: Path) -> None:
         waiting.stdout.close()
     assert waiting.wait(10) != 0
     assert not mark.exists()
+
+
+def test_the_work_of_a_script_is_on_no_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every user of the host may read those, and pyinfra shows them with `-vv`."""
+    shows = (
+        "import json, sys; print(json.loads(sys.argv[1])); print(open('/proc/self/cmdline').read().count('can' 'ary'))"
+    )
+    monkeypatch.setattr(live, "script", lambda _: shows)
+    command = live.told("any", {"secret": "canary"})
+    text = str(command).replace("/run/inferfleet.lock", str(tmp_path / "lock"))
+    assert "canary" not in text
+    work = str(command.connector_arguments["_stdin"])
+    done = subprocess.run(["/bin/sh", "-c", text], input=work, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{'secret': 'canary'}\n0\n", "")

@@ -40,7 +40,7 @@ class Apt:
 def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Apt:
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    monkeypatch.setattr(os, "chown", lambda *_: None)
+    monkeypatch.setattr(os, "fchown", lambda *_: None)
     monkeypatch.setattr(apt_source, "LOCK_PAUSE_S", 0)
     monkeypatch.setattr(apt_state, "SOURCES", str(tmp_path))
     for name in ("http_proxy", "https_proxy"):
@@ -188,6 +188,14 @@ def test_a_pin_overrules_holds_and_order_but_takes_nothing_away(apt: Apt) -> Non
     assert told.endswith(
         f"install -y --allow-change-held-packages --allow-downgrades --no-remove docker-ce={FULL} iptables"
     )
+
+
+def test_a_settings_file_that_the_host_changed_stays_without_a_question(apt: Apt) -> None:
+    """Nobody is there to answer: dpkg would end with "end of file on stdin at conffile prompt"."""
+    apt_source.install({"docker-ce": None})
+    keeps = "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+    assert [keeps in told for told in apt.told()] == [True]
+    assert apt.told("dpkg") == ["dpkg --force-confdef --force-confold --configure -a"]
 
 
 def test_without_a_pin_holds_are_kept(apt: Apt) -> None:

@@ -63,7 +63,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     host = Host(tmp_path, double)
     host.json.write_text(OLD)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    monkeypatch.setattr(os, "chown", lambda *_: None)
+    monkeypatch.setattr(os, "fchown", lambda *_: None)
     monkeypatch.setattr(docker_engine, "DOCKER", Docker(str(double.path), 5))
     monkeypatch.setattr(docker_engine, "VALIDATED", str(tmp_path / "validated.json"))
     monkeypatch.setattr(docker_engine, "READY_S", 1)
@@ -117,6 +117,32 @@ def test_what_docker_would_not_take_is_not_written(host: Host) -> None:
     assert "\n" not in line
     assert host.json.read_text() == OLD
     assert not [line for line in host.told if "systemctl restart" in line]
+
+
+def test_secrets_of_others_in_the_file_are_never_open(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a proxy's password: neither what Docker checks nor what takes the file's place may be read by others."""
+    host.json.chmod(0o600)
+    seen: list[str] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (seen.append(f"{os.fstat(fd).st_mode & 0o777:o}"), fsync(fd))[1])
+    host.answers("dockerd", f"stat -c %a {host.folder}/validated.json >{host.folder}/mode")
+    docker_engine.daemon(host.work())
+    assert (host.folder / "mode").read_text() == "600\n"
+    # What is checked, the record before, daemon.json, the record after.
+    assert seen == ["600", "644", "600", "644"]
+    assert host.json.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_docker_that_never_starts_is_not_waited_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its unit has no time limit (`TimeoutStartSec=0`): systemctl waits with it for ever."""
+    monkeypatch.setattr(docker_engine, "COMMAND_S", 0.5)
+    host.answers(
+        "systemctl",
+        f'case "$*" in "restart docker") grep -qs live-restore {host.json} && exec sleep 20;;'
+        f" *ActiveState*) grep -qs live-restore {host.json} && echo activating || echo active;; esac; exit 0",
+    )
+    assert fails(host).startswith("Docker does not start, and runs again with the old daemon.json")
+    assert host.json.read_text() == OLD
 
 
 def test_a_docker_that_cannot_validate(host: Host) -> None:

@@ -83,9 +83,9 @@ def test_written_whole_or_not_at_all(systemd: Systemd, units: Path, monkeypatch:
     with monkeypatch.context() as killed:
         killed.setattr(os, "replace", dies)
         with pytest.raises(KeyboardInterrupt):
-            ollama_services.write(str(path), "new\n")
+            ollama_services.write_file(str(path), "new\n")
     assert path.read_text() == "old\n"
-    ollama_services.write(str(path), "new\n")
+    ollama_services.write_file(str(path), "new\n")
     assert path.read_text() == "new\n"
 
 
@@ -93,7 +93,7 @@ def test_a_link_is_replaced_not_followed(systemd: Systemd, units: Path) -> None:
     """Writing through it would change the file of somebody else."""
     (units / "theirs").write_text(THEIRS)
     (units / "a.service").symlink_to("theirs")
-    ollama_services.write(f"{units}/a.service", "new\n")
+    ollama_services.write_file(f"{units}/a.service", "new\n")
     assert (units / "theirs").read_text() == THEIRS
     assert not (units / "a.service").is_symlink()
 

@@ -54,6 +54,22 @@ def test_bare_host(run: Run, tmp_path: Path) -> None:
     assert state["units"]["ollama-gpu0"]["active"] == ""
 
 
+def test_a_container_of_ours_that_lost_its_environment_is_ours_still(tmp_path: Path) -> None:
+    """Else nobody would end it, and no check would see it: it has a card."""
+    ask = _question(tmp_path)
+    units = {
+        "a": f"{MARK}: x\n[Service]\nExecStart=/usr/bin/docker run --rm a\n",
+        "theirs": "[Service]\nExecStart=/usr/bin/docker run --rm b\n",
+        "native": f"{MARK}: x\n[Service]\nExecStart=/opt/ollama serve\n",
+    }
+    for directory in (ask["unit_dir"], ask["environment_dir"]):
+        Path(directory).mkdir()
+    for name, text in units.items():
+        (Path(ask["unit_dir"]) / f"{name}.service").write_text(text)
+    (Path(ask["environment_dir"]) / "b.env").write_text("")
+    assert ollama_state.containers(ask) == ["a", "b"]
+
+
 def test_no_systemd(run: Run, tmp_path: Path) -> None:
     done = run("ollama_state", _question(tmp_path), PATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
