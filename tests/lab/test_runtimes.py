@@ -42,6 +42,17 @@ def test_all_to_docker_by_one_word(fleet: Project) -> None:
     assert {check: why for check, why in fleet.verify().items() if why} == {}
 
 
+def test_a_release_that_does_not_come_stops_nothing(fleet: Project) -> None:
+    """What is to take the containers' place is fetched before they are touched."""
+    declared = dict(fleet.data["engines"]["ollama"])
+    fleet.data["engines"]["ollama"].update(version="0.32.99", runtime="native", image=None)
+    run = fleet.apply()
+    fleet.data["engines"]["ollama"] = declared
+    assert run.rc == 1 and "check `sources` and `version`" in run.text, run.text
+    assert len(fleet.host("cpu1").run("docker ps -q").stdout.split()) == 2
+    assert fleet.apply().changes == {}
+
+
 def test_and_back(fleet: Project) -> None:
     said = moved(fleet, "native", "native")
     assert said.count("is to run natively") == 2 and "tiny:latest: fetching" not in said
