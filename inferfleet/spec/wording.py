@@ -81,8 +81,10 @@ def lines(error: ValidationError, where: str, data: Any, noun: type[BaseModel]) 
 
 def _joined(place: str, texts: list[_Text]) -> Iterator[str]:
     """Members of a union each complain about the same value: one line says what any of them would take."""
-    for got in dict.fromkeys(text.got for text in texts):
-        of_value = [text for text in texts if text.got == got]
+    # What says no value, such as an unknown key, is a matter of its own.
+    for about in dict.fromkeys((text.got, "" if text.got else text.wrong) for text in texts):
+        got = about[0]
+        of_value = [text for text in texts if (text.got, "" if text.got else text.wrong) == about]
         wrongs = list(dict.fromkeys(text.wrong for text in of_value))
         todo = of_value[0].todo if len(wrongs) == 1 else f"write one of them: {of_value[0].meaning}"
         wrong = " or ".join(wrongs).replace(" or must be ", " or ")
