@@ -14,6 +14,7 @@ from inferfleet.errors import SpecError
 from inferfleet.spec import wording
 from inferfleet.spec.docker import AddressPool, Docker
 from inferfleet.spec.engine import Engines, OllamaEngine
+from inferfleet.spec.images_wrong import images_wrong
 from inferfleet.spec.model import NAME, Model, tagged
 from inferfleet.spec.node import DeclaredInstance, Gpu, Node
 from inferfleet.spec.nvidia import Driver, Toolkit
@@ -76,7 +77,8 @@ def parse_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> Fleet:
         raise SpecError(dict.fromkeys(mistakes))
     made = (FleetNode(n, parsed[n], engines[n], sources[n], docker[n], driver[n], toolkit[n]) for n in nodes)
     fleet = Fleet(tuple(made), tuple(models))
-    checks = (_uuids_twice(fleet.nodes), _engines_there(fleet), _sources_wrong(fleet.models))
+    images = images_wrong({n.name: (n.node, n.engines.ollama) for n in fleet.nodes})
+    checks = (_uuids_twice(fleet.nodes), _engines_there(fleet), _sources_wrong(fleet.models), images)
     if wrong := [line for lines in checks for line in lines]:
         raise SpecError(wrong)
     return fleet

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from inferfleet.spec.engine import OllamaEngine
+from inferfleet.spec.node import CARDS, DeclaredInstance
+
 _BARE = "write it without quotes or unit"
 # Kind of pydantic's error -> what is wrong, what to do.
 _MUST_BE = {
@@ -112,7 +115,7 @@ def _text(detail: ErrorDetails, value: Any, noun: type[BaseModel]) -> _Text:
     if kind == "inferfleet":
         return _Text(context["wrong"], "" if isinstance(value, Mapping | list) else shown(value), context["todo"])
     if kind == "extra_forbidden":
-        return _Text(f"unknown key {value!r}", "", unknown_key(str(value), list(_class_at(detail, noun).model_fields)))
+        return _Text(f"unknown key {value!r}", "", _unknown(str(value), _class_at(detail, noun)))
     if kind == "invalid_key":
         return _Text(f"the key {shown(value)} is no text", "", "put it in quotes")
     meaning = _meaning(detail, noun)
@@ -125,8 +128,24 @@ def _text(detail: ErrorDetails, value: Any, noun: type[BaseModel]) -> _Text:
     if kind in _BOUNDS:
         key, wrong, phrase = _BOUNDS[kind]
         return _Text(wrong, shown(value), f"write {phrase} {context[key]:.12g}: {meaning}", meaning)
+    if kind == "tuple_type" and detail["loc"] == ("gpus",) and (todo := _cards(value)):
+        return _Text("must be a list", shown(value), todo)
     wrong, todo = _MUST_BE.get(kind, (detail["msg"].lower(), f"write it anew: {meaning}"))
     return _Text(wrong, shown(value), todo, meaning)
+
+
+def _unknown(key: str, noun: type[BaseModel]) -> str:
+    if noun is DeclaredInstance and key in OllamaEngine.model_fields:
+        return "it belongs to the engine: set it in engines.ollama of this host or its group, for all its instances"
+    return unknown_key(key, list(noun.model_fields))
+
+
+def _cards(value: Any) -> str:
+    """What to write for `"4xA30"` or `4`."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return f'write ["A30"] * {value}, with the name of the card'
+    several = CARDS.fullmatch(value) if isinstance(value, str) else None
+    return f'write ["{several[2]}"] * {several[1]}' if several else ""
 
 
 def _class_at(detail: ErrorDetails, noun: type[BaseModel]) -> type[BaseModel]:

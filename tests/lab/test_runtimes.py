@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.lab.project import CPU_TWICE, Project
+from tests.lab.project import CPU_TWICE, Project, in_docker
 
 pytestmark = pytest.mark.lab
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.lab
 def fleet(cards: Project) -> Project:
     """Two instances on the CPU, both native at first; Debian 12."""
     cards.hosts = {"cpu1": CPU_TWICE}
-    cards.data["engines"]["ollama"]["runtime"] = "native"
+    cards.data["engines"]["ollama"].update(runtime="native", image=None)
     run = cards.apply()
     assert run.rc == 0, run.text
     return cards
@@ -20,6 +20,8 @@ def fleet(cards: Project) -> Project:
 def moved(fleet: Project, first: str, second: str) -> str:
     """Both runtimes are as given, everything holds, a second run changes nothing; gives what the apply said."""
     fleet.hosts = {"cpu1": {"instances": [{"engine": "ollama", "runtime": kind} for kind in (first, second)]}}
+    image = in_docker(fleet.lab)["engines"]["ollama"]["image"] if "docker" in (first, second) else None
+    fleet.data["engines"]["ollama"].update(runtime="native", image=image)
     run = fleet.apply()
     assert run.rc == 0, run.text
     assert fleet.apply().changes == {}
@@ -35,7 +37,7 @@ def test_side_by_side(fleet: Project) -> None:
 
 def test_all_to_docker_by_one_word(fleet: Project) -> None:
     fleet.hosts = {"cpu1": CPU_TWICE}
-    fleet.data["engines"]["ollama"]["runtime"] = "docker"
+    fleet.data["engines"]["ollama"].update(in_docker(fleet.lab)["engines"]["ollama"])
     run = fleet.apply()
     assert run.rc == 0 and "tiny:latest: fetching" not in run.text, run.text
     assert "restart ollama-cpu1" not in run.text
