@@ -8,12 +8,12 @@ from inferfleet.changes.base import Changes, Effect, FileChange
 from inferfleet.engines import ollama
 from inferfleet.engines.container_host import LABEL, USER_PLACE, Container
 from inferfleet.engines.ollama_host import ENVIRONMENT_DIR, UNIT_DIR, OllamaHost
+from inferfleet.spec.engine import OWNED_ENVIRONMENT
 
 _UNIT_FILE = {"owner": "root", "mode": "644"}
 _SECRET_FILE = {"owner": "root", "mode": "600"}
 # `docker run` adds these where root's own `~/.docker/config.json` has `proxies` (docker/cli, `ParseProxyConfig`).
 _OF_CLIENT = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
-_HIDDEN = "(only root may read it)\n"
 
 
 def containers_gone(declared: OllamaHost, state: dict[str, Any]) -> Changes:
@@ -61,23 +61,33 @@ def _why_refused(container: Container, state: dict[str, Any]) -> str:
 
 
 def _files(container: Container, found: dict[str, Any], user: str | None) -> list[FileChange]:
-    """The unit, and the environment whose text no diff shows."""
+    """The unit, and the environment, of which a diff does not show what is the user's own."""
     changed = []
     unit = container.unit.replace(USER_PLACE, user or ollama.USER)
     if found.get("file") != unit or found.get("file_owner") != _UNIT_FILE:
         changed.append(FileChange(container.unit_path, found.get("file"), unit))
     environment = found.get("environment")
     if environment != container.environment or found.get("environment_owner") != _SECRET_FILE:
-        before = None if environment is None else _HIDDEN
-        changed.append(FileChange(container.environment_path, before, _HIDDEN))
+        before = None if environment is None else _shown(environment)
+        changed.append(FileChange(container.environment_path, before, _shown(container.environment, environment)))
     return changed
+
+
+def _shown(environment: str, before: str | None = None) -> str:
+    """A file of variables as a diff may show it: of what is the user's own, the names and whether it changed."""
+    shown = []
+    for line in environment.splitlines():
+        name, _, _ = line.partition("=")
+        is_new = before is not None and line not in before.splitlines()
+        hidden = f"{name}=(not shown{', another one' if is_new else ''})" if "=" in line else "(not shown)"
+        shown.append(line if name in OWNED_ENVIRONMENT else hidden)
+    return "\n".join([*shown, ""])
 
 
 def _why_written(change: FileChange) -> str:
     if change.before is None:
         return "is missing"
-    same = change.before == change.after and change.after != _HIDDEN
-    return "owner or mode is wrong" if same else "differs from what is declared"
+    return "owner or mode is wrong" if change.before == change.after else "differs from what is declared"
 
 
 def _enablement(container: Container, found: dict[str, Any]) -> list[Effect]:

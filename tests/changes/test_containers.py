@@ -1,5 +1,6 @@
 """A host's containers against what is declared: each difference is one effect in words, and nothing else moves."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,7 +81,7 @@ CASES: dict[str, tuple[str, Any, list[str]]] = {
     ),
     "environment gone": (f"{UNIT}|environment", None, [f"write {FIRST.environment_path}: is missing"]),
     "environment readable": (
-        f"{UNIT}|environment_owner|mode", "644", [f"write {FIRST.environment_path}: differs from what is declared"],
+        f"{UNIT}|environment_owner|mode", "644", [f"write {FIRST.environment_path}: owner or mode is wrong"],
     ),
     "disabled": (f"{UNIT}|enabled", "disabled", ["enable ollama-gpu0: does not start at boot"]),
     "masked": (f"{UNIT}|load", "masked", ["repair ollama-gpu0: is masked"]),
@@ -208,10 +209,27 @@ def test_bare_host() -> None:
     assert kinds == ["write", "write", "enable", "start"] * 2
 
 
-def test_no_text_of_an_environment_is_shown() -> None:
-    state = spoiled(state_of(DECLARED), (f"{UNIT}|environment", "SECRET=1\n"))
-    assert "OLLAMA" not in str(changes.containers(DECLARED, state).files)
-    assert "SECRET" not in str(changes.containers(DECLARED, state).files)
+def _environment_shown(before: str, after: Container) -> tuple[str | None, str | None]:
+    state = spoiled(state_of(DECLARED), (f"{UNIT}|environment", before))
+    (change,) = changes.containers((after, SECOND), state).files
+    return change.before, change.after
+
+
+def test_a_setting_that_changes_is_shown() -> None:
+    before = FIRST.environment.replace("OLLAMA_NUM_PARALLEL=1", "OLLAMA_NUM_PARALLEL=4")
+    assert _environment_shown(before, FIRST) == (before, FIRST.environment)
+
+
+def test_no_value_of_the_users_own_is_shown() -> None:
+    """Whoever reads a plan, as in CI, is not whoever may read the file."""
+    declared = replace(FIRST, environment=f"{FIRST.environment}TOKEN=canary2\nSAME=canary3\n")
+    before = "junk canary0\nTOKEN=canary1\nSAME=canary3\n"
+    shown = _environment_shown(before, declared)
+    assert "canary" not in str(shown)
+    assert shown == (
+        "(not shown)\nTOKEN=(not shown)\nSAME=(not shown)\n",
+        f"{FIRST.environment}TOKEN=(not shown, another one)\nSAME=(not shown)\n",
+    )
 
 
 def test_what_is_declared_no_longer_goes() -> None:
