@@ -49,6 +49,13 @@ class Merged:
         return _get(self.content, key)
 
 
+def alone(content: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """These keys of the file, as it writes them; those of other people, whose values may be secrets, are not told."""
+    theirs_too = () if content.get("log-driver") == "local" else ("log-opts",)
+    told = {key: _get(content, key) for key in keys if key not in theirs_too}
+    return json.dumps({key: value for key, value in told.items() if value is not None}, indent=4) + "\n"
+
+
 def parse(text: str | None) -> dict[str, Any] | str:
     """The object in the file, empty where there is no file or nothing in it; or why it cannot be used."""
     if not (text or "").strip():

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from inferfleet.changes.base import Changes, Effect, FileChange
-from inferfleet.changes.daemon_json import RELOADABLE, UNTOLD, Merged, expected, merge, parse, pending, shown
+from inferfleet.changes.daemon_json import RELOADABLE, UNTOLD, Merged, alone, expected, merge, parse, pending, shown
 from inferfleet.changes.docker_packages import packages
 from inferfleet.changes.docker_refusals import full_disk, refusals
 from inferfleet.engines import docker_host
@@ -35,7 +35,8 @@ def docker(declared: DockerHost, firewall: Firewall, state: dict[str, Any]) -> C
     if refused := refusals(declared, state):
         return Changes(tuple(Effect("refuse", "this host", why) for why in refused))
     found = parse(state.get("daemon", {}).get("text"))
-    merged = merge(found if isinstance(found, dict) else {}, declared.daemon, _notes(state))
+    found = found if isinstance(found, dict) else {}
+    merged = merge(found, declared.daemon, _notes(state))
     installs, rules = packages(declared, state), _firewall(firewall, state.get("firewall", {}))
     daemon, action = _daemon(declared, merged, state, installs)
     network, how = _network(state)
@@ -53,7 +54,8 @@ def docker(declared: DockerHost, firewall: Firewall, state: dict[str, Any]) -> C
         "network": {"name": NETWORK, "how": how, "body": NETWORK_BODY},
         "needs": docker_host.CDI_SINCE if declared.needs_cdi else 0,
     }
-    files = [FileChange(DAEMON_JSON, text, merged.text)] if merged.changed else []
+    before, after = (alone(content, merged.changed) for content in (found, merged.content))
+    files = [FileChange(DAEMON_JSON, before if text is not None else None, after)] if merged.changed else []
     return Changes(effects, work, (*installs.files, *rules.files, *files))
 
 

@@ -1,8 +1,9 @@
 """Scripts that run on the hosts: Python >= 3.8, standard library alone.
 
 Each is sent as text and run as `python3 -c TEXT JSON`, so that a host needs no file of ours to be asked or changed.
-What is asked or wanted comes as one JSON argument, answers go out as JSON or as lines for people. What two of them
-need is a part, `ollama_api`, whose text takes the place of the line that imports from it.
+What is asked comes as one JSON argument, what is wanted on stdin (`operations.live.told`); answers go out as JSON or as
+lines for people. What two of them need is a part, `ollama_api`, whose text takes the place of the line that imports
+from it.
 """
 
 import json

@@ -44,6 +44,18 @@ def test_a_host_without_python3_gets_all() -> None:
     assert json.loads(found.work["daemon"]["text"]) == content(CE)
 
 
+def test_of_daemon_json_no_other_key_is_shown() -> None:
+    """A proxy's password and a log collector's token are in it."""
+    theirs = {"proxies": {"https-proxy": "http://me:canary@proxy"}, "features": {"cdi": True, "other": "canary"}}
+    logs = {"log-driver": "splunk", "log-opts": {"splunk-token": "canary"}}
+    text = json.dumps({**content(CE), **theirs, **logs, "live-restore": False})
+    (change,) = compare(CE, ("daemon.text", text)).files
+    assert change.path == DAEMON_JSON and "canary" not in f"{change.before}{change.after}"
+    assert json.loads(str(change.before)) == {"log-driver": "splunk", "live-restore": False}
+    wanted = {key: CE.daemon[key] for key in ("log-driver", "log-opts", "live-restore")}
+    assert json.loads(str(change.after)) == wanted
+
+
 PACKAGES = [
     (CE, [("apt.installed.docker-ce", GONE)], ["install docker-ce: is missing"]),
     (
