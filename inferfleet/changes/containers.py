@@ -8,7 +8,6 @@ from inferfleet.changes.base import Changes, Effect, FileChange
 from inferfleet.engines import ollama
 from inferfleet.engines.container_host import LABEL, USER_PLACE, Container
 from inferfleet.engines.ollama_host import ENVIRONMENT_DIR, UNIT_DIR, OllamaHost
-from inferfleet.spec.engine import OWNED_ENVIRONMENT
 
 _UNIT_FILE = {"owner": "root", "mode": "644"}
 _SECRET_FILE = {"owner": "root", "mode": "600"}
@@ -80,7 +79,7 @@ def _shown(environment: str, before: str | None = None) -> str:
         name, _, _ = line.partition("=")
         is_new = before is not None and line not in before.splitlines()
         hidden = f"{name}=(not shown{', another one' if is_new else ''})" if "=" in line else "(not shown)"
-        shown.append(line if name in OWNED_ENVIRONMENT else hidden)
+        shown.append(line if ollama.is_setting(name) else hidden)
     return "\n".join([*shown, ""])
 
 
