@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
-from inferfleet.changes.base import Changes, Effect, FileChange
+from inferfleet.changes.base import Changes, Effect, FileChange, on_no_interface
 from inferfleet.engines import ollama
 from inferfleet.engines.container_host import LABEL, USER_PLACE, Container
 from inferfleet.engines.ollama_host import ENVIRONMENT_DIR, UNIT_DIR, OllamaHost
@@ -29,8 +29,8 @@ def containers(declared: Sequence[Container], state: dict[str, Any]) -> Changes:
 
     A host where a name or a port is another program's is refused, and nothing of the other is touched.
     """
-    if refused := [Effect("refuse", "this host", why) for c in declared if (why := _why_refused(c, state))]:
-        return Changes(tuple(refused))
+    if refused := dict.fromkeys(why for container in declared if (why := _why_refused(container, state))):
+        return Changes(tuple(Effect("refuse", "this host", why) for why in refused))
     effects: list[Effect] = []
     files: list[FileChange] = []
     restart: list[Container] = []
@@ -56,7 +56,7 @@ def _why_refused(container: Container, state: dict[str, Any]) -> str:
         return f"{name}.service is another program's; give the instance another `name`"
     if who := state.get("ports", {}).get(str(container.port)):
         return f"port {container.port} of {name} is taken by {who}; give the instance another `port`, or stop that"
-    return ""
+    return on_no_interface(container.address, state)
 
 
 def _files(container: Container, found: dict[str, Any], user: str | None) -> list[FileChange]:

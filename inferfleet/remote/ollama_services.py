@@ -10,12 +10,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 from typing import Any
 
 from inferfleet.remote.files import write_file
 from inferfleet.remote.look import read
-from inferfleet.remote.units import fail, journal, say, systemctl, version_at
+from inferfleet.remote.units import await_version, fail, say, systemctl
 
 DROP_IN = "zz-inferfleet.conf"
 READY_S = 90
@@ -81,11 +80,7 @@ def not_as_declared(name: str, environment: dict[str, str]) -> str:
 def restart(name: str, address: str, version: str, environment: dict[str, str]) -> None:
     """Start it anew and wait until it answers as that version; what answers must be this unit's own process."""
     systemctl("restart", name)
-    end = time.monotonic() + READY_S
-    while version_at(address) != version:
-        if time.monotonic() > end:
-            fail(f"{name} does not answer as {version} at {address} after {READY_S} s: {journal(name)}")
-        time.sleep(0.1)
+    await_version(name, address, version, READY_S, lambda: True)
     if wrong := not_as_declared(name, environment):
         fail(f"{name} answers at {address}, but {wrong}")
     say(f"{name} answers at {address}")

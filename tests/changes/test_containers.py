@@ -203,6 +203,14 @@ def test_where_an_image_was_pulled_from_is_no_difference() -> None:
     assert _said(spoiled(state_of(DECLARED), (f"{UNIT}|command", words), (f"{RUNNING}|reference", elsewhere))) == []
 
 
+def test_an_address_that_the_host_has_not_is_refused_once() -> None:
+    """Else each container is taken down for one that cannot start."""
+    state = spoiled(state_of(DECLARED), ("away", ["127.0.0.1"]), ("version|ollama-gpu0", None))
+    why = "host 127.0.0.1 is declared, and no interface of it has that address; correct `host` in engines.ollama"
+    assert _said(state) == [f"refuse this host: {why}"]
+    assert _said(spoiled(state_of(DECLARED), ("away", ["10.9.9.9"]))) == []
+
+
 def test_bare_host() -> None:
     """A host without python3 cannot answer; everything is missing there."""
     kinds = [effect.kind for effect in changes.containers(DECLARED, {}).effects]
