@@ -250,6 +250,9 @@ def test_nothing_of_a_strangers_is_touched(fleet: Project, kind: str) -> None:
     host.run(arrives)
     try:
         before = host.run(looks).stdout
+        dry = fleet.dry()
+        announced = [line for line in dry.text.splitlines() if "] will " in line]
+        assert dry.rc == 1 and "will refuse this host: " in announced[-1], dry.text
         run = fleet.apply()
         assert run.rc == 1 and says in run.text
         assert host.run(looks).stdout == before
