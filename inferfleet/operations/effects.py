@@ -102,7 +102,7 @@ def _note_refusal(state: State, host: Host) -> None:
 
 
 def _was_refused(state: State, host: Host) -> bool:
-    """Whether an earlier operation refused the host while preparing. The run itself judges anew, and fails by itself."""
+    """Whether an operation before refused the host while preparing. The run itself judges anew, and fails by itself."""
     refusing = _refusing.get(state, {})
     if not state.is_executing:
         return refusing.get(host.name, host.current_op_hash or "") != (host.current_op_hash or "")
