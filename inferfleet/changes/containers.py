@@ -1,6 +1,6 @@
 """The instances' containers: units, environment files, and whether each running container is the declared one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -44,7 +44,17 @@ def containers(declared: Sequence[Container], state: dict[str, Any]) -> Changes:
             restart.append(container)
             running = container.name in _running(state)
             effects.append(Effect("restart" if running else "start", container.name, reason, interrupts=running))
-    return Changes(tuple(effects), _work(declared, restart), tuple(files))
+    return Changes(tuple(effects), _work(declared, restart), tuple(files), tuple(_shuffled(declared, state)))
+
+
+def _shuffled(declared: Sequence[Container], state: dict[str, Any]) -> Iterator[str]:
+    """The one cause, where several containers get each other's cards."""
+    running = {name: found["devices"] for name, found in state.get("containers", {}).items() if found["running"]}
+    others = [c for c in declared if c.name in running and set(running[c.name]) != set(c.devices)]
+    had = sorted(device for container in others for device in running[container.name])
+    if len(others) > 1 and had == sorted(device for container in others for device in container.devices):
+        names = ", ".join(container.name for container in others)
+        yield f"the host's cards have changed places, so {names} get each other's; give cards a `uuid` to keep them"
 
 
 def _why_refused(container: Container, state: dict[str, Any]) -> str:

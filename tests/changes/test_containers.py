@@ -211,6 +211,14 @@ def test_an_address_that_the_host_has_not_is_refused_once() -> None:
     assert _said(spoiled(state_of(DECLARED), ("away", ["10.9.9.9"]))) == []
 
 
+def test_cards_that_changed_places_are_named_once() -> None:
+    moved = (f"{RUNNING}|devices", list(SECOND.devices)), ("containers|ollama-gpu1|devices", list(FIRST.devices))
+    (warning,) = changes.containers(DECLARED, spoiled(state_of(DECLARED), *moved)).warnings
+    assert warning.startswith("the host's cards have changed places, so ollama-gpu0, ollama-gpu1 get each other's")
+    assert changes.containers(DECLARED, spoiled(state_of(DECLARED), moved[0])).warnings == ()
+    assert changes.containers(DECLARED, state_of(DECLARED)).warnings == ()
+
+
 def test_bare_host() -> None:
     """A host without python3 cannot answer; everything is missing there."""
     kinds = [effect.kind for effect in changes.containers(DECLARED, {}).effects]
