@@ -122,6 +122,7 @@ def _work(
         "names": [s.name for s in declared.services],
         "restart": [[s.name, s.address] for s in declared.services if s.name in restart],
         "environment": {s.name: s.environment for s in declared.services if s.name in restart},
+        "stay": {server.name: list(server.preload) for server in declared.servers if server.name in restart},
         "remove": gone,
         "version": declared.version,
     }

@@ -1,6 +1,7 @@
 """Remove containers that are declared no longer; write the others' units, start or restart what must be.
 
-Told {"remove", "unit_dir", "environment_dir"}, or {"user", "user_place", "unit_dir", "units", "restart"}.
+Told {"remove", "unit_dir", "environment_dir"}, or {"user", "user_place", "unit_dir", "units", "restart",
+"stay"}.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from inferfleet.remote.docker_api import Docker, DockerError, docker_path, docker_runs
 from inferfleet.remote.files import write_file
 from inferfleet.remote.look import container_units
+from inferfleet.remote.ollama_memory import in_memory, load_again
 from inferfleet.remote.units import await_version, fail, say, systemctl
 
 DROP_IN = "zz-inferfleet.conf"
@@ -89,7 +91,10 @@ def main(work: dict[str, Any]) -> None:
         systemctl("unmask", "--quiet", *units)
         systemctl("enable", "--quiet", *units)
     for name, address, version, digest in work.get("restart", ()):
+        # One after the other, so that the others answer meanwhile, and at once.
+        had = in_memory(address, work["stay"][name])
         restart(docker, name, address, version, digest)
+        load_again(address, had)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import urllib.request
 from typing import Any, BinaryIO
 
 from inferfleet.remote.ollama_api import PATIENCE_S, Failed, ask, call, follow, say
+from inferfleet.remote.ollama_memory import load
 from inferfleet.remote.ollama_store import blob_path, digests, fingerprint, manifest_digest, sha256_of, weights
 
 
@@ -179,17 +180,6 @@ def unload(work: dict[str, Any], name: str) -> None:
         for model in ask(address, "/api/ps")["models"]:
             if model["name"] == name:
                 ask(address, "/api/generate", {"model": name, "keep_alive": 0, "stream": False})
-
-
-def load(address: str, name: str) -> None:
-    """The model is in an instance's memory and stays there."""
-    started = time.time()
-    can = ask(address, "/api/show", {"model": name}).get("capabilities", [])
-    if "embedding" in can and "completion" not in can:
-        ask(address, "/api/embed", {"model": name, "input": "", "keep_alive": -1}, PATIENCE_S)
-    else:
-        ask(address, "/api/generate", {"model": name, "keep_alive": -1, "stream": False}, PATIENCE_S)
-    say(f"{name} is in memory at {address} after {time.time() - started:.1f} s")
 
 
 def all_stay(work: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Write the units, remove those no longer declared, start or restart what must be, wait until each answers.
 
-Told {"mark", "unit_dir", "files", "links", "enable", "names", "restart", "environment", "remove", "version"}.
+Told {"mark", "unit_dir", "files", "links", "enable", "names", "restart", "environment", "stay", "remove", "version"}.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from inferfleet.remote.files import write_file
 from inferfleet.remote.look import read
+from inferfleet.remote.ollama_memory import in_memory, load_again
 from inferfleet.remote.units import await_version, fail, say, systemctl
 
 DROP_IN = "zz-inferfleet.conf"
@@ -107,7 +108,10 @@ def main(work: dict[str, Any]) -> None:
         systemctl("unmask", "--quiet", *work["enable"])
         systemctl("enable", "--quiet", *work["enable"])
     for name, address in work["restart"]:
+        # One after the other, so that the others answer meanwhile, and at once.
+        had = in_memory(address, work["stay"][name])
         restart(name, address, work["version"], work["environment"][name])
+        load_again(address, had)
 
 
 if __name__ == "__main__":

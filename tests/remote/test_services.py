@@ -55,6 +55,7 @@ def units(tmp_path: Path) -> Path:
 def _work(units: Path, **changed: Any) -> dict[str, Any]:
     work = {"mark": MARK, "unit_dir": str(units), "files": {}, "links": {}, "enable": [], "names": [], "restart": []}
     work["environment"] = {name: {} for name, _ in changed.get("restart", [])}
+    work["stay"] = {name: [] for name, _ in changed.get("restart", [])}
     return {**work, "remove": [], "version": "0.32.15", **changed}
 
 
@@ -182,6 +183,31 @@ def test_restart_waits_for_the_version(
     assert systemd.told == ["daemon-reload", "restart a"]
     assert capsys.readouterr().out == f"a answers at {site.address}\n"
     assert len(site.asked) == len(answers)
+
+
+def test_what_was_in_memory_is_there_again_before_the_next_is_stopped(
+    systemd: Systemd, units: Path, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else no instance is quick while the models of all of them are loaded anew."""
+    site.routes |= {
+        "/api/version": {"version": "0.32.15"},
+        "/api/ps": {"models": [{"name": "a:latest"}, {"name": "users:own"}]},
+        "/api/show": {"capabilities": ["completion"]},
+        "/api/generate": {"done": True},
+    }
+    stay = {"one": ["a:latest", "b:latest"], "two": ["a:latest"]}
+    ollama_services.main(_work(units, restart=[["one", site.address], ["two", site.address]], stay=stay))
+    said = [line.partition(" at ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["one answers", "a:latest is in memory", "two answers", "a:latest is in memory"]
+    loads = [body["model"] for _, path, body in site.asked if path == "/api/generate"]
+    assert loads == ["a:latest", "a:latest"]
+
+
+def test_a_model_that_does_not_load_again_stops_nothing(systemd: Systemd, units: Path, site: Site) -> None:
+    """The models' own operation says it."""
+    ps = {"models": [{"name": "a:latest"}]}
+    site.routes |= {"/api/version": {"version": "0.32.15"}, "/api/ps": ps, "/api/show": 500}
+    ollama_services.main(_work(units, restart=[["a", site.address]], stay={"a": ["a:latest"]}))
 
 
 def _runs_with(systemd: Systemd, *later: str) -> None:
