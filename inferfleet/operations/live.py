@@ -30,7 +30,8 @@ class LiveCommand(StringCommand):
 
 # After a wait the caller may be gone (Ctrl-C): writing twice to nobody ends the shell before it does any harm.
 _STILL_WANTED = "echo 'the other run has ended'; sleep 0.5; echo 'going on'; sleep 0.1; exec \"$@\""
-_ALONE = f"""set -- {{}}; flock -n -o -E 75 /run/inferfleet.lock "$@"; code=$?
+# The lock can be taken by whoever may read it, so root alone may.
+_ALONE = f"""set -- {{}}; (umask 077; : >>/run/inferfleet.lock); flock -n -o -E 75 /run/inferfleet.lock "$@"; code=$?
 if [ $code -eq 75 ]; then
     echo 'waiting for another run on this host'
     flock -w 900 -o -E 75 /run/inferfleet.lock sh -c {shlex.quote(_STILL_WANTED)} sh "$@"; code=$?

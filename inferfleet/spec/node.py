@@ -78,6 +78,8 @@ class DeclaredInstance(Noun):
                 "is not an instance's name",
                 "write up to 41 lower-case letters, digits and dashes, beginning with a letter",
             )
+        if value is not None and value.startswith("inferfleet"):
+            raise mistake("is the name of a unit of inferfleet itself", "choose one that does not begin with it")
         return value
 
     @field_validator("gpus")

@@ -31,6 +31,12 @@ def test_free(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "{}\n", "")
 
 
+def test_no_other_user_can_take_the_lock(tmp_path: Path) -> None:
+    """flock(2) asks for no more than an open file, and who may read it can open it."""
+    assert _run(tmp_path / "lock", "print(1)").stdout == "1\n"
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_failure_is_the_scripts_own(tmp_path: Path) -> None:
     done = _run(tmp_path / "lock", "raise SystemExit('no')")
     assert (done.returncode, done.stderr) == (1, "no\n")

@@ -101,6 +101,8 @@ CASES: list[tuple[Any, ...]] = [
      "gpu1: the name 'one' is taken twice; give each instance a name of its own"),
     ("name taken by counting", instances({"name": "ollama-cpu1"}, {}),
      "gpu1: two instances are called ollama-cpu1; give one another `name`"),
+    ("name of the firewall's unit", instances({"name": "inferfleet-firewall"}),
+     "gpu1.instances[0].name: is the name of a unit of inferfleet itself (got 'inferfleet-firewall'); choose one that does not begin with it"),
     ("name no unit can have", instances({"name": "GPU one"}),
      "gpu1.instances[0].name: is not an instance's name (got 'GPU one'); write up to 41 lower-case letters, digits and dashes, beginning with a letter"),
     ("engine of an instance not set up", fleet(instances=[{"engine": "ollama"}], engines={}),
