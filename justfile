@@ -34,7 +34,7 @@ lock:
     uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml --group demo -c requirements/product.lock -o requirements/demo.lock
     uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml --group test -c requirements/product.lock -c requirements/demo.lock -o requirements/test.lock
 
-# the generated pages: docs/reference/inventory.md from the spec, cli.md from the commands
+# the generated pages of docs/reference: inventory.md from the spec, cli.md from the commands, cards.md from the catalogue
 reference:
     python -m tools.reference
 

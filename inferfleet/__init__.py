@@ -14,7 +14,8 @@ The layers, in reading order; imports go one way only (`tests/test_layers.py` ho
     current                this host's slice of the plan, inside a deploy
     inventory              read an inventory file outside the `pyinfra` command
     lab                    real hosts on this machine, for the demo and the tests
-    scaffold, cli          `inferfleet init`, `plan`, `verify`, `lab`, `demo`
+    scaffold, plan_cli,
+    cli                    `inferfleet init`, `plan`, `verify`, `lab`, `demo`
 """
 
 __version__ = "0.1.0"

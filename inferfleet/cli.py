@@ -1,22 +1,18 @@
 """The `inferfleet` command: init, plan, verify, lab, demo."""
 
-import json
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from inferfleet import __version__
 from inferfleet import verify as verification
 from inferfleet.demo.cli import demo
 from inferfleet.errors import FleetError
-from inferfleet.inventory import plan_from
 from inferfleet.lab.cli import lab
-from inferfleet.plan import show
+from inferfleet.plan_cli import plan
 from inferfleet.scaffold import copy_project
 
 
@@ -49,22 +45,7 @@ def init(directory: Path) -> None:
     click.echo(f"next: cd {directory}, edit inventory/prod.py, then pyinfra inventory/prod.py deploy.py --dry --diff")
 
 
-@main.command()
-@click.argument("inventory", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-def plan(inventory: str, as_json: bool) -> None:
-    """Show what INVENTORY places where; no host is contacted."""
-    placed = plan_from(inventory)
-    if as_json:
-        click.echo(json.dumps(show.as_data(placed), indent=1))
-        return
-    table = Table(box=None)
-    for title in ("host", "instance", "engine", "cards", "address", "models"):
-        table.add_column(title, overflow="fold")
-    for row in show.rows(placed):
-        table.add_row(*row)
-    # A pipe has no width to keep to, and a cut address is none.
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+main.add_command(plan)
 
 
 @main.command()

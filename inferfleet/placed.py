@@ -1,5 +1,6 @@
 """What a plan consists of: instances with their cards and ports, node by node."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,3 +61,23 @@ class PlacedModel:
 
     name: str
     spec: Model
+
+
+@dataclass(frozen=True)
+class Server:
+    """One replica of a model with an engine of its own: planned, and not set up by this version.
+
+    Attributes:
+        name: unique on its hosts.
+        parts: each host with the cards that it gives; the first one listens.
+        address: `host:port` on the first host.
+        flags: the engine's memory settings, translated from what is planned.
+    """
+
+    name: str
+    engine: str
+    version: str
+    model: str
+    parts: tuple[tuple[str, tuple[PlacedGpu, ...]], ...]
+    address: str
+    flags: Mapping[str, str]

@@ -23,7 +23,7 @@ MAY = {
     "services": {"spec", "placed", "engines", "plan", "render"},
     "containers": {"placed", "engines", "plan", "render", "services"},
     "declared": {"placed", "engines", "plan"},
-    "changes": {"placed", "engines"},
+    "changes": {"catalogue", "placed", "engines"},
     "remote": set(),
     "probe": {"errors"},
     "facts": {"remote", "probe"},
@@ -50,7 +50,8 @@ MAY = {
     "lab": {"errors"},
     "scaffold": {"errors"},
     "demo": {"errors", "inventory", "placed", "plan", "lab", "scaffold", "verify"},
-    "cli": {"errors", "__version__", "placed", "plan", "inventory", "verify", "scaffold", "lab", "demo"},
+    "plan_cli": {"errors", "spec", "inventory", "plan"},
+    "cli": {"errors", "__version__", "plan_cli", "verify", "scaffold", "lab", "demo"},
 }
 # Parts that need no host and no pyinfra; `errors` alone knows it, so that pyinfra prints our errors as lines.
 PURE = (

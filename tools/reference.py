@@ -1,6 +1,6 @@
-"""`just reference`: docs/reference/inventory.md from the spec, docs/reference/cli.md from the command line.
+"""`just reference`: pages of docs/reference from the spec, the command line, the cards and the examples.
 
-`tests/test_docs.py` fails while either differs from what this program would write.
+`tests/test_docs.py` fails while any differs from what this program would write.
 """
 
 import types
@@ -13,6 +13,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from inferfleet import catalogue
 from inferfleet.cli import main as inferfleet
 from inferfleet.spec import (
     AddressPool,
@@ -28,6 +29,7 @@ from inferfleet.spec import (
 )
 from inferfleet.spec.engine import OWNED_ENVIRONMENT, Duration
 from inferfleet.spec.parameters import PARAMETERS
+from tools.example_plans import example_plans_page
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 GENERATED = "<!-- Made by `just reference`; do not edit. -->\n"
@@ -43,7 +45,12 @@ NOUNS: tuple[tuple[str, type[BaseModel], str], ...] = (
         "Written with each host, in the inventory file. A host that has `gpus` or `instances` is a node of the fleet; "
         "any other host, and any other key, is left alone.",
     ),
-    ("A card", Gpu, 'One entry of `gpus`. A text alone is short for its name: `"A30"` is `{"model": "A30"}`.'),
+    (
+        "A card",
+        Gpu,
+        'One entry of `gpus`. A text alone is short for its name: `"A30"` is `{"model": "A30"}`. '
+        "[Cards](cards.md) lists those that are known by name, with their memory.",
+    ),
     ("An instance", DeclaredInstance, "One entry of `instances`."),
     (
         "Ollama",
@@ -203,7 +210,52 @@ def _option(option: click.Option) -> str:
     return f"`{names}{takes}`{shown}"
 
 
-PAGES = {"inventory.md": inventory_page, "cli.md": cli_page}
+_CARDS_HEAD = """# Cards
+
+The cards that Inferfleet knows by name, so that memory can be planned without a look at a host. Case, spaces, `-` and
+the vendor's words make no difference to a name: `NVIDIA A100-SXM4-80GB` is an `A100 80GB`. A slice (MIG) is a card of
+its own: `A30 1g.6gb`.
+
+"Memory" is what the driver reports in all, with ECC as the card leaves the factory; the number after a stroke is with
+ECC the other way. "Leaves" is what an empty card leaves to processes: the memory less what the driver keeps for itself,
+which was recorded on such a card, or follows from a rule (`by rule`) that lies above all that was recorded.
+"""
+_ENGINES_HEAD = """
+## What runs where
+
+The least compute capability that an engine needs, from a version on. Maxwell, Pascal and Volta (below 7.5) end with
+CUDA 12.9 and with branch 580 of the driver.
+
+"""
+
+
+def cards_page() -> str:
+    """The reference of the cards, in Markdown."""
+    head = ("card", "generation", "compute capability", "memory, GiB", "leaves, GiB", "slices")
+    rows = [_card(card) for card in catalogue.cards() if card.part_of is None]
+    parts = [GENERATED, _CARDS_HEAD, "\n## All cards\n\n", *_table(head, rows), _ENGINES_HEAD]
+    parts += _table(("engine", "from", "compute capability", "built with CUDA"), list(catalogue.needs()))
+    return "".join(parts)
+
+
+def _card(card: catalogue.Card) -> tuple[str, ...]:
+    other = f" / {card.other_memory / 2**30:.2f}" if card.other_memory else ""
+    return (
+        f"`{card.name}`",
+        card.generation,
+        ".".join(map(str, card.compute)) if card.compute else "none",
+        f"{card.memory / 2**30:.2f}{other}",
+        f"{card.usable / 2**30:.2f}{'' if card.recorded else ' by rule'}",
+        ", ".join(f"{count} of {profile}" for profile, count in card.mig) or "none",
+    )
+
+
+PAGES = {
+    "inventory.md": inventory_page,
+    "cli.md": cli_page,
+    "cards.md": cards_page,
+    "example-plans.md": example_plans_page,
+}
 
 
 def main() -> None:

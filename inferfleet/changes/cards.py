@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from inferfleet import catalogue
+from inferfleet.catalogue import Card
 from inferfleet.changes.base import Changes, Effect
 from inferfleet.changes.xid import FATAL, meaning
 from inferfleet.placed import PlacedGpu
@@ -83,7 +85,8 @@ def _why_broken(card: dict[str, Any]) -> str:
 
 def _why_other(gpu: PlacedGpu, card: dict[str, Any]) -> str:
     """It is another card than the one declared, or divided otherwise."""
-    if not _is_called(gpu.model, card["name"]):
+    known = _known(gpu)
+    if not _is_called(gpu.model, known, card):
         return f"card {gpu.index} is declared as {gpu.model}, the host has {card['name']}; {_CORRECT}"
     if card["mig"]["mode"] and not (gpu.uuid or "").startswith("MIG-"):
         return (
@@ -92,8 +95,9 @@ def _why_other(gpu: PlacedGpu, card: dict[str, Any]) -> str:
         )
     parts = [device for device in card["mig"]["devices"] if device["uuid"] == gpu.uuid]
     has = (parts[0] if parts else card)["memory_mib"]
-    if gpu.vram_gib and has and abs(has / 1024 / gpu.vram_gib - 1) > _MEMORY_SLACK:
-        return f"card {gpu.index} is declared with {gpu.vram_gib:g} GiB, it has {has / 1024:.1f}; {_CORRECT}"
+    declared = gpu.vram_gib or (known.memory / 1024**3 if known else None)
+    if declared and has and abs(has / 1024 / declared - 1) > _MEMORY_SLACK:
+        return f"card {gpu.index} is declared with {declared:.3g} GiB, it has {has / 1024:.1f}; {_CORRECT}"
     return ""
 
 
@@ -140,6 +144,15 @@ def _warnings(wanted: list[PlacedGpu], state: dict[str, Any]) -> Iterator[str]:
             yield f"card {card['index']} turns MIG {'on' if card['mig']['pending'] else 'off'} when it is reset"
 
 
-def _is_called(declared: str, name: str) -> bool:
-    """`A30` is an `NVIDIA A30`, and no `NVIDIA A300`: every word declared is a word of the name."""
+def _known(gpu: PlacedGpu) -> Card | None:
+    memory = None if gpu.vram_gib is None else int(gpu.vram_gib * 1024**3)
+    return catalogue.find(gpu.model) or catalogue.find(gpu.model, memory)
+
+
+def _is_called(declared: str, known: Card | None, card: dict[str, Any]) -> bool:
+    """`A30` is an `NVIDIA A30`, and no `NVIDIA A300`: the same card in the catalogue, or each word is in the name."""
+    name = card["name"]
+    there = catalogue.find(name) or catalogue.find(name, (card["memory_mib"] or 0) * 1024**2)
+    if known and there and there.name in (known.name, known.part_of):
+        return True
     return set(declared.lower().split()) <= set(name.lower().replace("-", " ").split()) | set(name.lower().split())

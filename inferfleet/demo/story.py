@@ -28,7 +28,7 @@ from inferfleet.lab.paths import cache_dir, lab_dir
 from inferfleet.lab.system import environment
 from inferfleet.placed import Instance
 
-INVENTORY = "inventory/lab.py"
+INVENTORY, EXAMPLE = "inventory/lab.py", "inventory/examples/four_a30.py"
 HOSTS = (HostSpec("gpu1", "trixie", gpus=("A30",) * 4), HostSpec("cpu1", "bookworm"))
 ASKED, NEIGHBOUR = "gpu1", "cpu1"
 QUESTION = "What are you?"
@@ -60,6 +60,8 @@ def play(stage: Stage, keep: bool = False) -> None:
 def _prove(stage: Stage, lab: Lab) -> None:
     with stage.step("Plan: what goes where; no host is asked"):
         commands.shown(stage, ["inferfleet", "plan", INVENTORY])
+    with stage.step("Plan of the same cards with a model of 13 billion parameters: what each would hold"):
+        commands.shown(stage, ["inferfleet", "plan", EXAMPLE, "--offline"])
     with stage.step("Dry run: what would change; nothing is touched"):
         commands.shown(stage, ["pyinfra", INVENTORY, "deploy.py", "--dry"])
     with stage.step("Apply: bare hosts become a fleet"):

@@ -51,22 +51,26 @@ def read_gguf(path: Path, where: str) -> GgufFile:
     Raises:
         FleetError: no GGUF file, one that is cut short or damaged, or a part of a split one.
     """
-    again = "copy it again, whole"
     try:
         with path.open("rb") as file:
             magic = file.read(4)
         if magic != struct.pack("<I", GGUF_MAGIC):
             raise FleetError(f"{where}: is no GGUF file (begins with {magic!r})", "name a file that ends in .gguf")
-        header = _Header(path)
+        found = _contents(_Header(path))
     except OSError as error:
         raise FleetError(f"{where}: cannot be read ({error.strerror or error})", "check its path and rights") from error
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError, struct.error) as error:
-        raise FleetError(f"{where}: is a GGUF file that is cut short or damaged", again) from error
-    metadata = {name: _value(field) for name, field in header.fields.items() if not name.startswith("tokenizer.")}
-    if (parts := metadata.get("split.count") or 0) > 1:
-        part = metadata.get("split.no", 0) + 1
+        what = f"{where}: is a GGUF file that is cut short or damaged"
+        raise FleetError(what, "copy it again, whole") from error
+    if (parts := found.metadata.get("split.count") or 0) > 1:
+        part = found.metadata.get("split.no", 0) + 1
         todo = "join the parts with llama-gguf-split --merge, or declare the model's shape and format"
         raise FleetError(f"{where}: is only part {part} of {parts} of a split GGUF file", todo)
+    return found
+
+
+def _contents(header: GGUFReader) -> GgufFile:
+    metadata = {name: _value(field) for name, field in header.fields.items() if not name.startswith("tokenizer.")}
     tensors = {
         tensor.name: GgufTensor(
             tensor.name, tuple(int(n) for n in tensor.shape), int(tensor.n_bytes), int(tensor.n_elements)

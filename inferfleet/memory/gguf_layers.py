@@ -31,11 +31,19 @@ class Metadata(Protocol):
 
 
 class _Windows(NamedTuple):
-    """Of every `period` layers the last (or the first) sees all; `window` where the file names none."""
+    """Of every `period` layers the last (or the first) sees all.
+
+    Attributes:
+        period: as said.
+        full_first: as said.
+        window: where the file names none.
+        always: whatever window the file names.
+    """
 
     period: int
     full_first: bool = False
     window: int = 0
+    always: int = 0
 
 
 # `set_swa_pattern` of each architecture; `gptoss` is Ollama's name for gpt-oss.
@@ -47,14 +55,15 @@ _WINDOWS = {
     "gptoss": _Windows(2),
     "cohere2": _Windows(4),
     "olmo2": _Windows(4),
-    "exaone4": _Windows(4),
-    "llama4": _Windows(4, window=8192),
-    "smallthinker": _Windows(4, full_first=True),
+    "exaone4": _Windows(4, window=4096),
+    "llama4": _Windows(4, window=8192, always=8192),
+    "smallthinker": _Windows(4, full_first=True, always=4096),
     "afmoe": _Windows(4),
 }
 # Keeps a key and a value in its first layers only; the others read those (`n_layer_kv_from_start`).
 _GEMMA3N_CACHED = 20
-# A layer keeps a state where it has no heads of keys, of both layers and feed-forward none, at each but every n-th.
+# A layer keeps a state: where it has no heads of keys; neither heads nor a feed-forward layer; all but every n-th; all
+# (Falcon-H1's have a cache as well).
 _NO_HEADS = ("jamba", "plamo2", "granitehybrid", "lfm2", "lfm2moe")
 _NO_HEADS_NO_FFN = ("nemotron_h", "nemotron_h_moe")
 _BUT_EVERY = ("qwen3next", "qwen35", "qwen35moe")
@@ -75,7 +84,7 @@ def window_of(keys: Metadata, layer: int) -> int | None:
     if not window or period == 1:
         return None
     full = period and layer % period == (0 if rule.full_first else period - 1)
-    return None if full else window
+    return None if full else rule.always or window
 
 
 def cached_layers(keys: Metadata, kv_heads: list[int]) -> Iterator[int]:
@@ -83,7 +92,7 @@ def cached_layers(keys: Metadata, kv_heads: list[int]) -> Iterator[int]:
     last = keys.layers - keys.number("attention.shared_kv_layers", 0)
     if keys.architecture == "gemma3n":
         last = min(last, _GEMMA3N_CACHED)
-    states = _state_layers(keys) if keys.architecture not in ("falcon-h1",) else frozenset[int]()
+    states = _state_layers(keys) if keys.architecture != "falcon-h1" else frozenset[int]()
     return (layer for layer in range(last) if kv_heads[layer] and layer not in states)
 
 
@@ -114,6 +123,8 @@ def _state_layers(keys: Metadata) -> frozenset[int]:
     if kind in _NO_HEADS_NO_FFN:
         return frozenset(layer for layer in layers if not heads[layer] and not ffn[layer])
     if kind in _BUT_EVERY:
+        if isinstance(said := keys.get("attention.recurrent_layers"), list):
+            return frozenset(layer for layer, state in zip(layers, said, strict=False) if state)
         every = keys.number("full_attention_interval", 4)
         return frozenset(layer for layer in layers if not every or (layer + 1) % every)
     if kind in _ALL_STATE:

@@ -14,6 +14,7 @@ from inferfleet.memory.gguf_layers import cached_layers, state_bytes, window_of
 from inferfleet.memory.types import Attention, Shape, Weights
 
 _TABLES = ("token_embd.weight", "per_layer_token_embd.weight")
+_MOST_LAYERS = 2000
 _BY_HAND = "declare the model's shape and format"
 
 
@@ -29,6 +30,8 @@ class Keys:
         self.where, self._data = where, file.metadata
         self.architecture = str(file.metadata.get("general.architecture") or "")
         self.layers = self.number("block_count") - self.number("nextn_predict_layers", 0)
+        if not 0 < self.layers <= _MOST_LAYERS:
+            raise FleetError(f"{where}: has a strange number of layers (got {self.layers})", "copy it again, whole")
 
     def get(self, name: str) -> Any:
         """The value, None where the file has none."""

@@ -1,7 +1,8 @@
 """Which type `llama-quantize` gives to each tensor of a mix such as Q4_K_M. Pure.
 
 The rules are those of llama.cpp's `src/llama-quant.cpp` (`llama_tensor_get_type_impl`, read in mid 2026), without an
-importance matrix. They have not changed for the formats here since early 2024, so they hold for older files too.
+importance matrix. They have not changed for the formats here since early 2024. Files from before that differ in q2_K
+(a tenth larger) and in models of eight experts (up to a tenth smaller).
 """
 
 from collections.abc import Mapping
@@ -40,8 +41,7 @@ def tensor_type(form: Form, mix: str, tensor: Tensor) -> str:
         return "F16"
     if default in ("F32", "F16", "BF16"):
         return default
-    chosen = _fitting(_wanted(form, mix, tensor), tensor.columns)
-    return chosen
+    return _fitting(_wanted(form, mix, tensor), tensor.columns)
 
 
 def _fitting(kind: str, columns: int) -> str:
@@ -86,7 +86,7 @@ def _of_values(form: Form, mix: str, layer: int) -> str:
         kind = "Q5_K"
     elif mix in ("q4_K_M", "q5_K_M") and _more_bits(layer, form.layers):
         kind = "Q6_K"
-    if form.layers == 80 and kind in ("Q3_K", "Q4_K"):  # its `LLM_TYPE_70B`
+    if form.layers == 80 and form.heads != form.kv_heads and kind in ("Q3_K", "Q4_K"):  # its `LLM_TYPE_70B`
         kind = "Q5_K"
     return kind
 

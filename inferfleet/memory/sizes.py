@@ -19,9 +19,10 @@ from inferfleet.memory.tensors import parameters
 from inferfleet.memory.types import ModelSize, Shape, Weights
 from inferfleet.memory.weights import weights_of
 
-# How far off a computed total may be: rules of rounding weigh more in small models, which keep more in high precision.
+# How far off a computed total may be. Tokens weigh more in the file of a small model; q2_K and mixes of eight experts
+# were others before 2024, and registries still have such files.
 SMALL = 3_000_000_000
-ERROR_SMALL, ERROR = 0.10, 0.03
+ERROR, ERROR_SMALL, ERROR_OLD = 0.03, 0.10, 0.14
 
 
 def size_of(
@@ -100,7 +101,13 @@ def _of_form(form: Form, format: str, known_from: str, published: int = 0) -> Mo
     if published:
         weights = Weights(format, published, weights.embedding, weights.tied)
     shape: Shape = form.shape(count)
-    return ModelSize(shape, weights, known_from, ERROR_SMALL if count < SMALL else ERROR)
+    return ModelSize(shape, weights, known_from, _error(form, format, count))
+
+
+def _error(form: Form, format: str, count: int) -> float:
+    if format == "q2_K" or (form.experts == 8 and "_K" in format):
+        return ERROR_OLD
+    return ERROR_SMALL if count < SMALL else ERROR
 
 
 def _named_format(name: str) -> str | None:
@@ -109,7 +116,7 @@ def _named_format(name: str) -> str | None:
 
 
 def _unknown(where: str, source: str | None, path: Path | None) -> FleetError:
-    todo = "declare its shape and format, or give file: with a GGUF or a Hugging Face directory that lies here"
+    todo = "add `shape` (a GGUF or Hugging Face directory on this machine, or its numbers and `format`), or `vram_gib`"
     if path is not None:
         return FleetError(f"{where}: its size is not known, as {path} is not on this machine", todo)
     return FleetError(f"{where}: its size is not known (got {source or where.removeprefix('models.')!r})", todo)

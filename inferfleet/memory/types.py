@@ -77,7 +77,7 @@ class ModelSize:
         shape: its form.
         weights: its weights.
         known_from: for people: `the shipped table`, `models/tiny.gguf`, `its declared shape`.
-        error: how far off the total of the weights may be, as a fraction; 0 where a file was read.
+        error: how far off the total of the weights may be, as a fraction of it; 0 where a file was read.
     """
 
     shape: Shape
@@ -99,7 +99,7 @@ class Serving:
         parallel: sequences at once.
         kv_type: type of the cache.
         flash_attention: on or off.
-        cards: over how many cards it is split.
+        cards: over how many cards it is split; 0 where it runs on the host alone.
     """
 
     engine: str
@@ -122,7 +122,8 @@ class Need:
         disk: on the host's disk.
         kv_per_sequence: of the cache, for one sequence of the whole context.
         kv_per_token: of the cache, for one more token of one sequence beyond any window.
-        cards: over how many cards it is split.
+        cards: over how many cards it is split; 0 where it runs on the host alone.
+        margin: what must stay free on each card besides, or the engine does not use the card as planned.
     """
 
     weights: int
@@ -133,11 +134,12 @@ class Need:
     kv_per_sequence: int
     kv_per_token: int
     cards: int = 1
+    margin: int = 0
 
     @property
     def per_card(self) -> int:
         """What the fullest of its cards must hold."""
-        return -(-(self.weights + self.kv_cache) // self.cards) + self.overhead
+        return -(-(self.weights + self.kv_cache) // max(self.cards, 1)) + self.overhead
 
     @property
     def total(self) -> int:

@@ -4,33 +4,50 @@ from collections.abc import Iterable, Mapping
 
 from inferfleet.errors import SpecError
 from inferfleet.placed import Instance, PlacedModel
-from inferfleet.plan.place import cards_of, instances_of, placed_models
+from inferfleet.plan.draft import draft
+from inferfleet.plan.place import cards_of
 from inferfleet.plan.types import FleetPlan, NodePlan
 from inferfleet.spec import Fleet, FleetNode, Model, tagged
 
-__all__ = ["FleetPlan", "Instance", "NodePlan", "PlacedModel", "make_plan"]
+__all__ = ["FleetPlan", "Instance", "NodePlan", "PlacedModel", "make_plan", "plan_or_refuse"]
 
 
 def make_plan(fleet: Fleet) -> FleetPlan:
     """Place every declared model; the same fleet gives the same plan.
 
     Raises:
-        SpecError: with one line for each model that cannot be placed, or each clash of names or ports.
+        SpecError: with one line for each model that cannot be placed or set up, or each clash of names or ports.
     """
-    mistakes: list[str] = []
-    bare = {node.name: instances_of(node, mistakes) for node in fleet.nodes}
-    placed = placed_models(bare, fleet.models, mistakes)
-    if mistakes:
-        raise SpecError(mistakes)
+    plan = plan_or_refuse(fleet)
+    wrong = [refusal.line for refusal in plan.capacity.refusals]
+    wrong += [
+        f"models.{name}: {model.engine} is planned, and not set up by this version; serve it with ollama, or remove it"
+        for name, model in fleet.models
+        if model.engine != "ollama"
+    ]
+    if wrong:
+        raise SpecError(wrong)
+    return plan
+
+
+def plan_or_refuse(fleet: Fleet) -> FleetPlan:
+    """Place what can be placed; what cannot is in `capacity.refusals`.
+
+    Raises:
+        SpecError: with one line for each mistake for which nothing at all could be placed.
+    """
+    drafted = draft(fleet)
+    if drafted.mistakes:
+        raise SpecError(drafted.mistakes)
     specs = dict(fleet.models)
     by_tag = {tagged(name): name for name in specs}
     nodes = []
     for node in fleet.nodes:
-        instances = placed[node.name]
+        instances = drafted.instances[node.name]
         names = dict.fromkeys(name for instance in instances for name in instance.models)
         models = tuple(PlacedModel(name, specs[name]) for name in _with_sources(names, specs, by_tag))
         nodes.append(_node_plan(node, instances, models))
-    return FleetPlan(tuple(nodes))
+    return FleetPlan(tuple(nodes), drafted.servers, capacity=drafted.capacity)
 
 
 def _node_plan(node: FleetNode, instances: tuple[Instance, ...], models: tuple[PlacedModel, ...]) -> NodePlan:

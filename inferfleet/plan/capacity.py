@@ -91,6 +91,7 @@ class ModelUse:
         slots: requests that all replicas can answer at once.
         load: requests that it is declared to carry; None where it is not declared.
         notes: what a user should know, such as a context that is cut to the model's own.
+        most: requests at once for which its first replica has room, all else as it is; None where that is not known.
         measured: peak that was measured on a card for these settings; None where none was.
     """
 
@@ -104,6 +105,7 @@ class ModelUse:
     slots: int
     load: int | None
     notes: tuple[str, ...] = ()
+    most: int | None = None
     measured: int | None = None
 
 

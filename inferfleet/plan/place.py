@@ -1,11 +1,10 @@
-"""Placement: instances from a node's cards, then models onto instances."""
+"""Instances from a node's cards, with names and ports."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 
 from inferfleet.placed import Instance, PlacedGpu
-from inferfleet.spec import DeclaredInstance, FleetNode, Model, OllamaEngine
+from inferfleet.spec import DeclaredInstance, FleetNode, OllamaEngine
 
 
 def instances_of(node: FleetNode, mistakes: list[str]) -> tuple[Instance, ...]:
@@ -82,43 +81,3 @@ def _clashes(instances: tuple[Instance, ...]) -> list[str]:
             if one.name == other.name:
                 wrong.append(f"{one.node}: two instances are called {one.name}; give one another `name`")
     return wrong
-
-
-def placed_models(
-    nodes: Mapping[str, tuple[Instance, ...]], models: Iterable[tuple[str, Model]], mistakes: list[str]
-) -> dict[str, tuple[Instance, ...]]:
-    """Put every model on its instances: on all of the engine's, or on the emptiest ones, nodes in turn.
-
-    Models are placed in the order they are declared and ties go to the earlier host, so that a model added at the
-    end moves nothing.
-    """
-    placed = {(i.node, i.name): i for instances in nodes.values() for i in instances}
-    for name, model in models:
-        able = [i for i in placed.values() if i.engine == model.engine]
-        wanted = len(able) if model.replicas == "all" else int(model.replicas)
-        if wanted > len(able) or not able:
-            if not able:
-                mistakes.append(
-                    f"models.{name}: no {model.engine} instance is there to serve it; "
-                    f"add cards or `instances` to the inventory, or remove the model"
-                )
-                continue
-            mistakes.append(
-                f"models.{name}: wants {wanted} of {len(able)} {model.engine} instances; "
-                f"lower `replicas`, or add cards or `instances` to the inventory"
-            )
-            continue
-        for instance in _choose(able, wanted):
-            placed[instance.node, instance.name] = replace(instance, models=(*instance.models, name))
-    return {node: tuple(placed[node, instance.name] for instance in instances) for node, instances in nodes.items()}
-
-
-def _choose(able: list[Instance], wanted: int) -> list[Instance]:
-    chosen: list[Instance] = []
-    left, on_node = list(able), Counter[str]()
-    for _ in range(wanted):
-        # min takes the first of equals, so the order of `able` decides ties.
-        position = min(range(len(left)), key=lambda p: (on_node[left[p].node], len(left[p].models)))
-        chosen.append(left.pop(position))
-        on_node[chosen[-1].node] += 1
-    return chosen

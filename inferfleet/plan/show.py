@@ -1,13 +1,18 @@
-"""A plan as data and as text."""
+"""A plan as data and as rows of text."""
 
 from typing import Any
 
-from inferfleet.placed import Instance
-from inferfleet.plan.types import FleetPlan
+from inferfleet.placed import Instance, Server
+from inferfleet.plan.types import FleetPlan, NodePlan
+from inferfleet.plan.views.data import capacity_data
+from inferfleet.plan.views.names import in_short
+
+Row = tuple[str, str, str, str, str, str]
+TITLES: Row = ("host", "instance", "engine", "cards", "address", "models")
 
 
 def as_data(plan: FleetPlan) -> dict[str, Any]:
-    """The plan as plain data for `--json`: nodes, their instances, cards, ports and models."""
+    """The plan as plain data for `--json`: nodes, their instances, cards, ports and models; then its capacity."""
     return {
         "nodes": [
             {
@@ -16,7 +21,10 @@ def as_data(plan: FleetPlan) -> dict[str, Any]:
                 "instances": [_instance(instance) for instance in node.instances],
             }
             for node in plan.nodes
-        ]
+        ],
+        "servers": [_server(server) for server in plan.servers],
+        "differences": list(plan.differences),
+        "capacity": capacity_data(plan.capacity),
     }
 
 
@@ -31,17 +39,44 @@ def _instance(instance: Instance) -> dict[str, Any]:
     }
 
 
-def rows(plan: FleetPlan) -> list[tuple[str, str, str, str, str, str]]:
+def _server(server: Server) -> dict[str, Any]:
+    return {
+        "name": server.name,
+        "engine": server.engine,
+        "version": server.version,
+        "model": server.model,
+        "address": server.address,
+        "gpus": [
+            {"node": node, "index": gpu.index, "model": gpu.model, "uuid": gpu.uuid}
+            for node, gpus in server.parts
+            for gpu in gpus
+        ],
+        "flags": dict(server.flags),
+    }
+
+
+def rows(plan: FleetPlan) -> list[Row]:
     """One row for each instance: node, instance, engine, cards, address, models."""
+    return [row for node in plan.nodes for row in _rows(node.name, node)]
+
+
+def folded_rows(plan: FleetPlan) -> list[Row]:
+    """The same rows, those of nodes that run the same written once, for all of these nodes."""
+    alike: dict[object, list[NodePlan]] = {}
+    for node in plan.nodes:
+        alike.setdefault(tuple(_rows("", node)), []).append(node)
+    return [row for nodes in alike.values() for row in _rows(in_short([node.name for node in nodes]), nodes[0])]
+
+
+def _rows(name: str, node: NodePlan) -> list[Row]:
     return [
         (
-            node.name,
+            name,
             instance.name,
             f"{instance.engine} {instance.settings.version}",
             ", ".join(f"{gpu.index}: {gpu.model}" for gpu in instance.gpus) or "CPU",
             instance.address,
             ", ".join(instance.models) or "-",
         )
-        for node in plan.nodes
         for instance in node.instances
     ]

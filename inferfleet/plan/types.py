@@ -1,8 +1,8 @@
 """The frozen plan that roles, templates, checks and views all read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from inferfleet.placed import Instance, PlacedGpu, PlacedModel
+from inferfleet.placed import Instance, PlacedGpu, PlacedModel, Server
 from inferfleet.plan.capacity import Capacity
 from inferfleet.spec import Docker, Driver, Sources, Toolkit
 
@@ -50,10 +50,19 @@ class NodePlan:
 
 @dataclass(frozen=True)
 class FleetPlan:
-    """What the whole fleet runs, in the order of the inventory, and what it takes of the cards."""
+    """What the whole fleet runs, in the order of the inventory, and what it takes of the cards.
+
+    Attributes:
+        nodes: what each host runs.
+        servers: replicas with an engine of their own.
+        differences: what a what-if question changes, a line for each model.
+        capacity: what all of it takes.
+    """
 
     nodes: tuple[NodePlan, ...]
-    capacity: Capacity = Capacity()
+    servers: tuple[Server, ...] = ()
+    differences: tuple[str, ...] = ()
+    capacity: Capacity = field(default_factory=Capacity)
 
     def node(self, name: str) -> NodePlan | None:
         """The plan of one host; None where the host is no node of the fleet."""

@@ -18,11 +18,12 @@ from inferfleet.spec.images_wrong import images_wrong
 from inferfleet.spec.model import NAME, Model, tagged
 from inferfleet.spec.node import DeclaredInstance, Gpu, Node
 from inferfleet.spec.nvidia import Driver, Toolkit
+from inferfleet.spec.server import ServerEngine
 from inferfleet.spec.sources import Sources
 
 __all__ = [
-    "AddressPool", "DeclaredInstance", "Docker", "Driver", "Engines", "Fleet", "FleetNode", "Gpu", "Model", "Node",
-    "OllamaEngine", "Sources", "Toolkit", "parse_fleet", "tagged",
+    "NODE_KEYS", "AddressPool", "DeclaredInstance", "Docker", "Driver", "Engines", "Fleet", "FleetNode", "Gpu", "Model",
+    "Node", "OllamaEngine", "ServerEngine", "Sources", "Toolkit", "parse_fleet", "tagged",
 ]  # fmt: skip
 
 NODE_KEYS = ("gpus", "instances", "ram_gib", "disk_gib", "nvlink")
@@ -199,7 +200,7 @@ def _engines_there(fleet: Fleet) -> list[str]:
         for position, instance in enumerate(node.node.instances or ())
         if getattr(node.engines, instance.engine) is None
     ]
-    if not fleet.models and all(n.node.instances is None and n.engines.ollama is None for n in fleet.nodes):
+    if not fleet.models and all(n.node.instances is None and n.engines == Engines() for n in fleet.nodes):
         wrong.append('engines: none is declared, so nothing would run; add engines = {"ollama": {"version": ...}}')
     wrong += [
         f"models.{name}: engine {model.engine!r} is set up on no host; "

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from inferfleet.spec.base import Noun, Port, mistake
 from inferfleet.spec.image import Reference, what_to_write
+from inferfleet.spec.server import ServerEngine
 
 _DURATION = re.compile(r"(\d+(\.\d+)?(ms|s|m|h))+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -192,3 +193,7 @@ class Engines(Noun):
     """The engines a node may run."""
 
     ollama: OllamaEngine | None = Field(None, description="Ollama's settings.")
+    vllm: ServerEngine | None = Field(None, description="vLLM's settings.")
+    sglang: ServerEngine | None = Field(None, description="SGLang's settings.")
+    tgi: ServerEngine | None = Field(None, description="Text Generation Inference's settings.")
+    lmdeploy: ServerEngine | None = Field(None, description="LMDeploy's settings.")

@@ -28,10 +28,12 @@ class Model(Noun):
     on the hosts (`file:/srv/models/x.gguf`), or a GGUF at an `http(s)://` address; the last two need `sha256`.
     """
 
-    engine: Literal["ollama"] = Field(description="The engine that serves it.")
+    engine: Literal["ollama", "vllm", "sglang", "tgi", "lmdeploy"] = Field(
+        description="The engine that serves it. This version sets up Ollama; the others are planned."
+    )
     source: str | None = Field(
         None,
-        description="Registry name, `file:/path.gguf` or `https://.../x.gguf`; by default the model's own name.",
+        description="Registry name, `file:/path.gguf`, `https://.../x.gguf` or `hf:owner/name`; by default the name.",
         min_length=1,
     )
     sha256: str | None = Field(None, description="SHA-256 of the GGUF file.")
@@ -40,7 +42,7 @@ class Model(Noun):
     )
     replicas: int | Literal["all", "fitting"] = Field(
         "all",
-        description="How many instances serve it; `all` of the engine's, or every one that it is `fitting` on.",
+        description="How many instances serve it, or `all`. `fitting` stands for every one that it fits on.",
     )
     placement: Placement = Field(
         "balance",
@@ -63,6 +65,21 @@ class Model(Noun):
     )
     format: str | None = Field(
         None, description="Format of its weights, such as `q4_K_M` or `awq`; by default what its name or its file says."
+    )
+    context: int | None = Field(
+        None, description="Context length in tokens of each request; by default the engine's. Not for Ollama.", ge=256
+    )
+    parallel: int | None = Field(
+        None, description="Requests that one replica answers at once; by default the engine's. Not for Ollama.", ge=1
+    )
+    tensor_parallel: int = Field(
+        1, description="Cards of a host over which each layer is split. Not for Ollama.", ge=1, le=64
+    )
+    pipeline_parallel: int = Field(
+        1,
+        description="Groups of such cards, on one host or on several, that take the layers in turn. Not for Ollama.",
+        ge=1,
+        le=64,
     )
     vram_gib: float | None = Field(
         None,
@@ -88,6 +105,9 @@ class Model(Noun):
         if value.startswith("file:"):
             if not re.fullmatch(r"file:/[^\s\0]+", value):
                 raise mistake("is not an absolute path", "write file:/path/on/the/host/x.gguf")
+        elif value.startswith("hf:"):
+            if not re.fullmatch(r"hf:[\w.-]+/[\w.-]+", value):
+                raise mistake("is no model of Hugging Face", "write hf:owner/name, as in hf:Qwen/Qwen2.5-7B-Instruct")
         elif not NAME.fullmatch(value) and not re.fullmatch(r"https?://[^\s/]+/\S+", value):
             raise mistake("is no source", "write a registry name, file:/path.gguf or https://host/x.gguf")
         return value
@@ -137,6 +157,30 @@ class Model(Noun):
     def is_customised(self) -> bool:
         """Whether it has settings of its own, so that it is made by `create` and not pulled as it is."""
         return bool(self.parameters or self.template or self.system)
+
+    @property
+    def copies(self) -> int | Literal["all", "fitting"]:
+        """`replicas`; an engine that is started for each replica has one where none is asked for."""
+        asked = self.engine == "ollama" or "replicas" in self.model_fields_set
+        return self.replicas if asked else 1
+
+    @model_validator(mode="after")
+    def _for_its_engine(self) -> "Model":
+        servers = ("context", "parallel", "tensor_parallel", "pipeline_parallel")
+        ollamas = ("parameters", "template", "system")
+        others, todo = (
+            (
+                servers,
+                "Ollama takes context and parallel from engines.ollama, and splits models by itself: leave it out",
+            )
+            if self.engine == "ollama"
+            else (ollamas, "leave it out, or serve the model with Ollama")
+        )
+        if wrong := [name for name in others if name in self.model_fields_set]:
+            raise mistake(f"{wrong[0]} is not for {self.engine}", todo)
+        if self.engine == "ollama" and (self.source or "").startswith("hf:"):
+            raise mistake("hf: is not for ollama", "write hf.co/owner/name for a repository of GGUF files")
+        return self
 
     @model_validator(mode="after")
     def _sized_once(self) -> "Model":

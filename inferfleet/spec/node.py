@@ -25,7 +25,10 @@ class Gpu(Noun):
         "cuda", description="What drives the card: `cuda` (NVIDIA) or `vulkan` (any other card, by index)."
     )
     vram_gib: float | None = Field(
-        None, description="The card's memory in GiB; by default what is known of a card of that name.", gt=0, le=2048
+        None,
+        description="The card's memory in GiB. By default what is known of a card of that name.",
+        gt=0,
+        allow_inf_nan=False,
     )
 
     @field_validator("uuid")

@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from inferfleet.spec.engine import OllamaEngine
 from inferfleet.spec.node import CARDS, DeclaredInstance
+from inferfleet.spec.server import ServerEngine
 
 _BARE = "write it without quotes or unit"
 # Kind of pydantic's error -> what is wrong, what to do.
@@ -135,8 +136,8 @@ def _text(detail: ErrorDetails, value: Any, noun: type[BaseModel]) -> _Text:
 
 
 def _unknown(key: str, noun: type[BaseModel]) -> str:
-    if noun is DeclaredInstance and key in OllamaEngine.model_fields:
-        return "it belongs to the engine: set it in engines.ollama of this host or its group, for all its instances"
+    if noun is DeclaredInstance and key in {**OllamaEngine.model_fields, **ServerEngine.model_fields}:
+        return "it belongs to the engine: set it under `engines` of this host or its group, for all its instances"
     return unknown_key(key, list(noun.model_fields))
 
 

@@ -16,8 +16,8 @@ GONE = object()
 VERSION = str(OLLAMA["version"])
 MODELS: dict[str, dict[str, Any]] = {
     "llama2": {"engine": "ollama"},
-    "chat": {"engine": "ollama", "source": "base", "system": "Be brief."},
-    "own": {"engine": "ollama", "source": "file:/srv/own.gguf", "sha256": DIGEST},
+    "chat": {"engine": "ollama", "source": "base", "system": "Be brief.", "vram_gib": 1},
+    "own": {"engine": "ollama", "source": "file:/srv/own.gguf", "sha256": DIGEST, "vram_gib": 1},
 }
 HOSTS: Hosts = fleet(gpus=["A30", "A30"], models=MODELS)
 

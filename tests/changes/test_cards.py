@@ -21,10 +21,10 @@ def declared(
     return [PlacedGpu(index, model, uuid, backend, gib)]
 
 
-def called(name: str) -> State:
-    """Four A30, of which the first is called otherwise."""
+def called(name: str, memory_mib: int = 24576) -> State:
+    """Four A30, of which the first is called otherwise, and has other memory."""
     state = machines.state("4xa30")
-    state["cards"][0]["name"] = name
+    state["cards"][0].update(name=name, memory_mib=memory_mib)
     return state
 
 
@@ -34,11 +34,12 @@ GOOD: dict[str, tuple[list[PlacedGpu], State]] = {
     "fewer than there are": (declared(), machines.state("4xa30")),
     "a name of two words": (declared(model="RTX 4090"), called("NVIDIA GeForce RTX 4090")),
     "the short name": (declared(model="A100"), called("NVIDIA A100-SXM4-80GB")),
-    "the long name": (declared(model="A100-SXM4-80GB"), called("NVIDIA A100-SXM4-80GB")),
+    "the long name": (declared(model="A100-SXM4-80GB"), called("NVIDIA A100-SXM4-80GB", 81920)),
     "by UUID, whatever the index": (declared(0, "A30", UUID.format(3)), machines.state("4xa30")),
     "vulkan is not NVIDIA's": (declared(backend="vulkan", model="llvmpipe"), machines.state("4xa30")),
     "about as much memory": (declared(gib=25.5), machines.state("4xa30")),
     "eight H100": ([PlacedGpu(i, "H100", None, "cuda", 80) for i in range(8)], machines.state("8xh100-nvswitch")),
+    "a MIG device by its profile": (declared(0, "A100 80GB 2g.20gb", MIG), machines.state("2xa100-mig")),
     "a MIG device": (declared(0, "A100", MIG, gib=20), machines.state("2xa100-mig")),
     "the whole one beside it": (declared(1, "A100", gib=80), machines.state("2xa100-mig")),
     "two generations": (

@@ -54,7 +54,7 @@ SETTINGS: list[tuple[dict[str, Any], str, str]] = [
     ({"keep_alive": "5m"}, "OLLAMA_KEEP_ALIVE", "5m"),
     ({"keep_alive": 0}, "OLLAMA_KEEP_ALIVE", "0s"),
     ({"load_timeout": "forever"}, "OLLAMA_LOAD_TIMEOUT", "-1"),
-    ({"context": 8192}, "OLLAMA_CONTEXT_LENGTH", "8192"),
+    ({"context": 2048}, "OLLAMA_CONTEXT_LENGTH", "2048"),
     ({"flash_attention": False}, "OLLAMA_FLASH_ATTENTION", "0"),
     ({"kv_cache_type": "q8_0"}, "OLLAMA_KV_CACHE_TYPE", "q8_0"),
     ({"environment": {"HTTPS_PROXY": "http://p:3128"}}, "HTTPS_PROXY", "http://p:3128"),
@@ -70,7 +70,7 @@ def test_another_model_restarts_nothing() -> None:
     assert _environment(models(a={}, b={}, c={})) == _environment(fleet(models={}))
 
 
-VULKAN = {"model": "Arc", "backend": "vulkan"}
+VULKAN = {"model": "Arc", "backend": "vulkan", "vram_gib": 48}
 CARDS: dict[str, tuple[list[Any], str, tuple[str, str]]] = {
     "by uuid": ([{"model": "A30", "uuid": UUID.format(1)}], "node", (UUID.format(1), "-1")),
     "several by uuid": (

@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from inferfleet.lab import Lab, LabHost, offered, ssh_data
+from inferfleet.lab.model import GGUF
 from inferfleet.scaffold import copy_project
 
 BIN = Path(sys.executable).parent
-TINY = {"tiny": {"engine": "ollama", "expect": {"What are you?": "I am a small model that tests the fleet."}}}
+TINY: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "engine": "ollama",
+        "shape": str(GGUF),
+        "expect": {"What are you?": "I am a small model that tests the fleet."},
+    }
+}
 # One spinning thread is enough for a model of 4 MB; two on a busy machine are far slower than one.
 ENGINES = {"ollama": {"version": "0.32.15", "parallel": 4, "environment": {"LLAMA_ARG_THREADS": "1"}}}
-GPU = {"gpus": [{"model": "llvmpipe", "backend": "vulkan"}]}
+GPU = {"gpus": [{"model": "llvmpipe", "backend": "vulkan", "vram_gib": 4}]}
 FOUR_CARDS = {"gpus": ["A30"] * 4}
 CPU_TWICE = {"instances": [{"engine": "ollama"}, {"engine": "ollama"}]}
 

@@ -42,7 +42,7 @@ def test_second_apply_changes_nothing(bare: Project) -> None:
 
 def test_a_run_without_changes_asks_each_host_three_questions_at_most(bare: Project, tmp_path: Path) -> None:
     """However many instances and models: gpu1 has one instance, cpu1 two."""
-    bare.data["models"] = {**TINY, "llama2:13b": {"engine": "ollama"}}
+    bare.data["models"] = {**TINY, "llama2:13b": TINY["tiny"]}
     assert bare.apply().rc == 0
     report = tmp_path / "trips.json"
     run = bare.pyinfra("-y", INFERFLEET_ROUND_TRIPS=str(report))

@@ -149,7 +149,7 @@ def test_a_secret_stays_where_it_belongs(spoiled: Project) -> None:
 def test_each_has_its_model_again_before_the_next_is_stopped(spoiled: Project) -> None:
     spoiled.data["engines"]["ollama"]["parallel"] = 2
     dry = spoiled.dry().text
-    assert "-OLLAMA_NUM_PARALLEL=4" in dry and "+OLLAMA_NUM_PARALLEL=2" in dry
+    assert "- OLLAMA_NUM_PARALLEL=4" in dry and "+ OLLAMA_NUM_PARALLEL=2" in dry
     run = spoiled.apply()
     assert run.rc == 0, run.text
     said = [line.rpartition("] ")[2] for line in run.text.splitlines()]

@@ -105,7 +105,7 @@ def test_version_that_does_not_exist(fleet: Project) -> None:
 
 def test_model_that_does_not_exist_stops_no_other(fleet: Project) -> None:
     later = {"tiny:later": {"engine": "ollama", "source": "tiny"}}
-    fleet.data["models"] = {"no-such-model": {"engine": "ollama"}, **TINY, **later}
+    fleet.data["models"] = {"no-such-model": {"engine": "ollama", "vram_gib": 1}, **TINY, **later}
     run = fleet.apply()
     assert run.rc == 1
     assert len([line for line in run.text.splitlines() if "ollama models: no-such-model:latest" in line]) == 2

@@ -17,7 +17,11 @@ TEMPLATE = """{{- range .Messages }}<|im_start|>{{ .Role }}
 {{ .Content }}<|im_end|>
 {{ end }}<|im_start|>assistant
 """
-SETTINGS = {"parameters": {"temperature": 0.0, "stop": ["<|im_end|>"], "num_ctx": 1024}, "template": TEMPLATE}
+SETTINGS = {
+    "shape": str(GGUF),
+    "parameters": {"temperature": 0.0, "stop": ["<|im_end|>"], "num_ctx": 1024},
+    "template": TEMPLATE,
+}
 ANSWER = {"Who are you?": "I am a small model that tests the fleet."}
 
 

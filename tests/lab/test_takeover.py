@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.lab.project import Project
+from tests.lab.project import GPU, Project
 
 pytestmark = pytest.mark.lab
 
@@ -48,7 +48,7 @@ def test_takeover(bare: Project, per: str, name: str) -> None:
     gpu1 = bare.host("gpu1")
     gpu1.reset()
     before = gpu1.run(INSTALLED % {"gateway": bare.lab.gateway}, timeout=180).stdout.strip()
-    bare.hosts = {"gpu1": {"gpus": [{"model": "llvmpipe", "backend": "vulkan"}]}}
+    bare.hosts = {"gpu1": GPU}
     bare.data["engines"] = {"ollama": {"version": "0.32.15", "per": per}}
     run = bare.apply()
     assert run.rc == 0, run.text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.lab.project import CPU_TWICE, GPU, Project
+from tests.lab.project import CPU_TWICE, GPU, TINY, Project
 
 pytestmark = pytest.mark.lab
 
@@ -78,9 +78,9 @@ def test_check_turns_red(fleet: Project, host: str, command: str, says: str, why
 
 
 def test_wrong_answer_is_red(fleet: Project) -> None:
-    fleet.data["models"] = {"tiny": {"engine": "ollama", "expect": {"ping": "ding"}}}
+    fleet.data["models"] = {"tiny": {**TINY["tiny"], "expect": {"ping": "ding"}}}
     checks = fleet.verify()
-    fleet.data["models"] = {"tiny": {"engine": "ollama"}}
+    fleet.data["models"] = TINY
     assert checks["gpu1: ollama-gpu0 answers as tiny from the GPU"] == "'ping' was answered 'pong', expected 'ding'"
 
 

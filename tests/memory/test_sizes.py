@@ -35,11 +35,17 @@ OLLAMA = [
     Published("llama3.2:1b", 1_321_098_329),
     Published("llama3.2", 2_019_393_189),
     Published("tinyllama", 637_700_138),
+    Published("smollm2:135m", 270_898_672),
+    Published("smollm2:360m", 725_566_512),
+    Published("smollm2", 1_820_428_533),
     Published("mistral", 4_372_824_384),
     Published("mistral:7b-instruct-q4_0", 4_113_301_824),
     Published("mistral-nemo", 7_071_713_232),
     Published("mistral-small", 14_333_928_010),
     Published("qwen2.5", 4_683_087_332),
+    Published("qwen2", 4_431_400_262),
+    Published("qwen2.5:0.5b", 397_821_319),
+    Published("qwen2.5-coder:1.5b-base", 986_060_385),
     Published("qwen2.5:3b", 1_929_912_432),
     Published("deepseek-r1:1.5b", 1_117_322_599),
     Published("deepseek-r1:7b", 4_683_075_440),
@@ -94,6 +100,22 @@ CARDS = {
     "hf.co/x/gemma-2-2b-it-GGUF:Q5_K_M": 1.92,
     "hf.co/x/gemma-2-2b-it-GGUF:Q6_K": 2.15,
     "hf.co/x/gemma-2-2b-it-GGUF:Q8_0": 2.78,
+    # TheBloke/Llama-2-*-chat-GGUF, 2023
+    "hf.co/TheBloke/Llama-2-7B-chat-GGUF:Q4_K_M": 4.08,
+    "hf.co/TheBloke/Llama-2-7B-chat-GGUF:Q5_K_M": 4.78,
+    "hf.co/TheBloke/Llama-2-7B-chat-GGUF:Q6_K": 5.53,
+    "hf.co/TheBloke/Llama-2-7B-chat-GGUF:Q8_0": 7.16,
+    "hf.co/TheBloke/Llama-2-13B-chat-GGUF:Q4_K_M": 7.87,
+    "hf.co/TheBloke/Llama-2-13B-chat-GGUF:Q5_K_M": 9.23,
+    "hf.co/TheBloke/Llama-2-13B-chat-GGUF:Q6_K": 10.68,
+    "hf.co/TheBloke/Llama-2-13B-chat-GGUF:Q8_0": 13.83,
+    # gobean/Mixtral-8x7B-Instruct-v0.1-GGUF, 2024
+    "hf.co/gobean/Mixtral-8x7B-Instruct-v0.1-GGUF:Q3_K_M": 22.5,
+    "hf.co/gobean/Mixtral-8x7B-Instruct-v0.1-GGUF:Q4_0": 26.4,
+    "hf.co/gobean/Mixtral-8x7B-Instruct-v0.1-GGUF:Q4_K_M": 28.4,
+    "hf.co/gobean/Mixtral-8x7B-Instruct-v0.1-GGUF:Q5_0": 32.2,
+    "hf.co/gobean/Mixtral-8x7B-Instruct-v0.1-GGUF:Q5_K_M": 33.2,
+    "hf.co/gobean/Mixtral-8x7B-Instruct-v0.1-GGUF:Q6_K": 38.4,
     "hf:thesven/Qwen2-7B-Instruct-awq": 5.57,
 }
 
@@ -107,7 +129,7 @@ def test_as_the_registry_has_it(row: Published) -> None:
     """Files hold up to 15 MB besides the weights: tokens, template, licence."""
     size = size_of(row.name)
     error = off(size.weights.total, row.bytes)
-    print(f"{row.name:40} {size.weights.format:8} {size.weights.total:>14,} {row.bytes:>14,} {error:+.2%}")
+    print(f"{row.name:40} {size.weights.format:8} {size.weights.total:>14,} {row.bytes:>14,} {error:+.2%}")  # noqa: T201  # `pytest -s` shows the table
     assert abs(error) < (0.03 if size.shape.parameters < SMALL else 0.005)
     assert abs(error) < size.error
 
@@ -116,7 +138,7 @@ def test_as_the_registry_has_it(row: Published) -> None:
 def test_as_llama_quantize_says(format: str) -> None:
     size = size_of("llama3.1:8b", format=format)
     error = off(size.weights.total, LLAMA_CPP[format] * GIB)
-    print(f"{format:8} {size.weights.total / GIB:.3f} {LLAMA_CPP[format]} {error:+.2%}")
+    print(f"{format:8} {size.weights.total / GIB:.3f} {LLAMA_CPP[format]} {error:+.2%}")  # noqa: T201  # `pytest -s` shows the table
     assert abs(error) < 0.01
 
 
@@ -124,8 +146,25 @@ def test_as_llama_quantize_says(format: str) -> None:
 def test_as_cards_say(name: str) -> None:
     size = size_of("x", source=name)
     error = off(size.weights.total, CARDS[name] * GB)
-    print(f"{name:60} {size.weights.total / GB:.3f} {CARDS[name]} {error:+.2%}")
+    print(f"{name:60} {size.weights.total / GB:.3f} {CARDS[name]} {error:+.2%}")  # noqa: T201  # `pytest -s` shows the table
     assert abs(error) < (0.03 if size.shape.parameters < SMALL else 0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("TheBloke/Mixtral-8x7B-v0.1-GGUF:Q4_K_M", 26.4),
+        ("TheBloke/Mixtral-8x7B-v0.1-GGUF:Q5_K_M", 32.2),
+        ("TheBloke/Mixtral-8x7B-v0.1-GGUF:Q3_K_M", 20.4),
+        ("localmodels/Llama-2-13B-GGUF:Q2_K", 5.51),
+    ],
+)
+def test_mixes_of_2023_are_within_the_error(name: str, published: float) -> None:
+    size = size_of("x", source=f"hf.co/{name}")
+    error = off(size.weights.total, published * GB)
+    print(f"{name:60} {size.weights.total / GB:.3f} {published} {error:+.2%}")  # noqa: T201
+    assert abs(error) > 0.03
+    assert (1 - size.error) * size.weights.total < published * GB < (1 + size.error) * size.weights.total
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from inferfleet.errors import SpecError
-from inferfleet.plan import FleetPlan, make_plan
+from inferfleet.plan import FleetPlan, make_plan, plan_or_refuse
 from inferfleet.plan.show import as_data, rows
 from inferfleet.spec import parse_fleet
 from tests.spec.inventories import LLAMA, OLLAMA, UUID, Hosts, fleet, host, instances, models
@@ -28,8 +28,9 @@ def _ollama(**settings: Any) -> dict[str, Any]:
     return {"ollama": {**OLLAMA, **settings}}
 
 
-def _models(**replicas: Any) -> dict[str, Any]:
-    return {name: {"engine": "ollama", "replicas": count} for name, count in replicas.items()}
+def _models(settings: dict[str, Any] | None = None, **replicas: Any) -> dict[str, Any]:
+    common = {"engine": "ollama", "vram_gib": 1, **(settings or {})}
+    return {name: {**common, "replicas": count} for name, count in replicas.items()}
 
 
 def _nodes(cards: dict[str, int], **data: Any) -> Hosts:
@@ -69,16 +70,53 @@ CASES: dict[str, tuple[Hosts, list[str]]] = {
         _nodes({"a": 1, "b": 2}),
         ["a/ollama-gpu0@11434 0: llama2:13b", "b/ollama-gpu0@11434 0: llama2:13b", "b/ollama-gpu1@11435 1: llama2:13b"],
     ),
-    "replicas spread over nodes first": (
+    "hosts are filled in order": (
         _nodes({"a": 2, "b": 2}, models=_models(m=2)),
+        ["a/ollama-gpu0@11434 0: m", "a/ollama-gpu1@11435 1: m", "b/ollama-gpu0@11434 0:", "b/ollama-gpu1@11435 1:"],
+    ),
+    "spread: a lost host costs one replica": (
+        _nodes({"a": 2, "b": 2}, models=_models({"placement": "spread"}, m=2)),
         ["a/ollama-gpu0@11434 0: m", "a/ollama-gpu1@11435 1:", "b/ollama-gpu0@11434 0: m", "b/ollama-gpu1@11435 1:"],
+    ),
+    "on: a host, a card, an instance": (
+        _nodes(
+            {"a": 2, "b": 2},
+            models={
+                **_models({"on": ["b"]}, host=1),
+                **_models({"on": ["b/0"]}, card=1),
+                **_models({"on": ["a/ollama-gpu1"]}, one=1),
+                **_models({"on": ["a/1", "b/1"]}, both="all"),
+            },
+        ),
+        [
+            "a/ollama-gpu0@11434 0:",
+            "a/ollama-gpu1@11435 1: one both",
+            "b/ollama-gpu0@11434 0: host card",
+            "b/ollama-gpu1@11435 1: both",
+        ],
+    ),
+    "pack: the fullest card that it fits on": (
+        _nodes({"a": 2}, models=_models({"placement": "pack"}, m=1, n=1, o=1)),
+        ["a/ollama-gpu0@11434 0: m n o", "a/ollama-gpu1@11435 1:"],
+    ),
+    "fitting: every card that it fits on": (
+        {"a": host(gpus=["A30", "P4", "A30"], models=_models({"vram_gib": 12}, m="fitting"))},
+        ["a/ollama-gpu0@11434 0: m", "a/ollama-gpu1@11435 1:", "a/ollama-gpu2@11436 2: m"],
+    ),
+    "a card is better than the CPU": (
+        {
+            "a": host(
+                gpus=["A30"], instances=[{"engine": "ollama"}, {"engine": "ollama", "gpus": [0]}], models=_models(m=1)
+            )
+        },
+        ["a/ollama-cpu0@11434 cpu:", "a/ollama-gpu0@11435 0: m"],
     ),
     "then over cards of a node": (
         _nodes({"a": 2, "b": 1}, models=_models(m=3)),
         ["a/ollama-gpu0@11434 0: m", "a/ollama-gpu1@11435 1: m", "b/ollama-gpu0@11434 0: m"],
     ),
-    "nodes before emptier cards: a lost host costs one replica": (
-        _nodes({"a": 2, "b": 1}, models=_models(m=2, n=2, o=2)),
+    "spread goes to the emptiest card of each host": (
+        _nodes({"a": 2, "b": 1}, models=_models({"placement": "spread"}, m=2, n=2, o=2)),
         ["a/ollama-gpu0@11434 0: m o", "a/ollama-gpu1@11435 1: n", "b/ollama-gpu0@11434 0: m n o"],
     ),
     "the emptiest instance takes the next model": (
@@ -87,7 +125,7 @@ CASES: dict[str, tuple[Hosts, list[str]]] = {
     ),
     "a model on all counts as load": (
         _nodes({"a": 1, "b": 1}, models=_models(m=1, n="all", o=1)),
-        ["a/ollama-gpu0@11434 0: m n", "b/ollama-gpu0@11434 0: n o"],
+        ["a/ollama-gpu0@11434 0: m n o", "b/ollama-gpu0@11434 0: n"],
     ),
     "a node without the engine takes no models": (
         {"a": host(gpus=["A30"]), "b": host(gpus=["A30"], engines={})},
@@ -110,21 +148,27 @@ def test_same_fleet_same_plan(hosts: Hosts) -> None:
     assert _plan(hosts) == _plan(hosts)
 
 
-def test_a_model_added_at_the_end_moves_nothing() -> None:
-    cards = {"a": 2, "b": 1, "c": 3}
-    before = _plan(_nodes(cards, models=_models(m=2, n=3, o=1)))
-    after = _plan(_nodes(cards, models=_models(m=2, n=3, o=1, p=4)))
-    for node in before.nodes:
-        grown = after.node(node.name)
-        assert grown
-        for one, two in zip(node.instances, grown.instances, strict=True):
-            assert two.models[: len(one.models)] == one.models
+def _places(plan: FleetPlan) -> dict[str, tuple[str, ...]]:
+    return {use.name: use.placed for use in plan.capacity.models}
+
+
+@pytest.mark.parametrize("placement", ["balance", "pack", "spread"])
+def test_what_is_appended_moves_nothing(placement: str) -> None:
+    """Not a model, not a host, also where what is there has no place left."""
+    cards, counts = {"a": 2, "b": 1, "c": 3}, {"m": 2, "n": 3, "o": 1}
+    settings = {"placement": placement, "vram_gib": 9}
+    before = _places(plan_or_refuse(parse_fleet(_nodes(cards, models=_models(settings, **counts)))))
+    model = _places(plan_or_refuse(parse_fleet(_nodes(cards, models=_models(settings, **counts, p=4)))))
+    hosts = _places(plan_or_refuse(parse_fleet(_nodes({**cards, "d": 4}, models=_models(settings, **counts)))))
+    for name, places in before.items():
+        assert model[name] == places
+        assert hosts[name][: len(places)] == places
 
 
 def test_a_host_added_at_the_end_moves_no_name_and_no_port() -> None:
     before = _plan(_nodes({"a": 2}, models=_models(m=2)))
     after = _plan(_nodes({"a": 2, "b": 1}, models=_models(m=2)))
-    assert [(i.name, i.port) for i in before.nodes[0].instances] == [(i.name, i.port) for i in after.nodes[0].instances]
+    assert before.nodes[0].instances == after.nodes[0].instances
 
 
 def test_every_mistake_of_placement_at_once() -> None:
@@ -145,8 +189,8 @@ def test_models_of_a_node_come_after_their_sources() -> None:
 
 def test_sources_follow_their_models_to_the_node() -> None:
     declared = {
-        "base": {"engine": "ollama", "replicas": 1},
-        "own": {"engine": "ollama", "source": "base", "system": "x"},
+        "base": {"engine": "ollama", "vram_gib": 1, "replicas": 1},
+        "own": {"engine": "ollama", "vram_gib": 1, "source": "base", "system": "x"},
     }
     plan = _plan(_nodes({"a": 1, "b": 1}, models=declared))
     assert [[model.name for model in node.models] for node in plan.nodes] == [["base", "own"], ["base", "own"]]
@@ -169,22 +213,20 @@ def test_a_large_fleet_is_planned_in_no_time() -> None:
 
 def test_as_data_and_rows() -> None:
     plan = _plan(fleet(gpus=[{"model": "A30", "uuid": UUID.format(1)}], models=LLAMA))
-    assert as_data(plan) == {
-        "nodes": [
-            {
-                "name": "gpu1",
-                "models": ["llama2:13b"],
-                "instances": [
-                    {
-                        "name": "ollama-gpu0",
-                        "engine": "ollama",
-                        "version": "0.32.15",
-                        "address": "127.0.0.1:11434",
-                        "gpus": [{"index": 0, "model": "A30", "uuid": UUID.format(1)}],
-                        "models": ["llama2:13b"],
-                    }
-                ],
-            }
-        ]
-    }
+    assert as_data(plan)["nodes"] == [
+        {
+            "name": "gpu1",
+            "models": ["llama2:13b"],
+            "instances": [
+                {
+                    "name": "ollama-gpu0",
+                    "engine": "ollama",
+                    "version": "0.32.15",
+                    "address": "127.0.0.1:11434",
+                    "gpus": [{"index": 0, "model": "A30", "uuid": UUID.format(1)}],
+                    "models": ["llama2:13b"],
+                }
+            ],
+        }
+    ]
     assert rows(plan) == [("gpu1", "ollama-gpu0", "ollama 0.32.15", "0: A30", "127.0.0.1:11434", "llama2:13b")]

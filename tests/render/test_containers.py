@@ -81,7 +81,7 @@ def test_no_setting_is_in_the_command() -> None:
 @pytest.mark.parametrize(
     ("settings", "data"),
     [
-        ({"context": 8192}, {}),
+        ({"context": 2048}, {}),
         ({"environment": {"A": "b"}}, {}),
         ({"memory": "16g"}, {}),
         ({"host": "0.0.0.0"}, {}),

@@ -41,10 +41,10 @@ def _with(cards: list[Any], **settings: Any) -> Hosts:
 HOSTS: dict[str, Hosts] = {
     "cuda-by-uuid": _with([{"model": "A30", "uuid": UUID.format(n)} for n in (1, 2)]),
     "cuda-by-index": _with(["A30"]),
-    "vulkan": _with([{"model": "Arc", "backend": "vulkan"}]),
+    "vulkan": _with([{"model": "Arc", "backend": "vulkan", "vram_gib": 48}]),
     "node": _with(["A30", "A30"], per="node", host="0.0.0.0", models_dir="/srv/ollama/models"),
     "cpu": instances({}, {"port": 11500, "name": "small"}),
-    "odd-environment": _with([{"model": "Arc", "backend": "vulkan"}], environment=ODD),
+    "odd-environment": _with([{"model": "Arc", "backend": "vulkan", "vram_gib": 48}], environment=ODD),
 }
 
 
@@ -116,7 +116,7 @@ def _digest(**settings: Any) -> str:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"version": "0.32.14"}, {"context": 8192}, {"environment": {"A": "b"}}, {"models_dir": "/srv/ollama/models"}],
+    [{"version": "0.32.14"}, {"context": 2048}, {"environment": {"A": "b"}}, {"models_dir": "/srv/ollama/models"}],
     ids=str,
 )
 def test_what_a_process_is_started_with_is_marked(settings: dict[str, Any]) -> None:

@@ -25,13 +25,13 @@ def ollama(**settings: Any) -> Hosts:
 
 
 def model(**settings: Any) -> Hosts:
-    """A fleet with one model `m` of these settings."""
-    return fleet(models={"m": {"engine": "ollama", **settings}})
+    """A fleet with one model `m` of these settings; nobody knows it, so it says what it takes."""
+    return fleet(models={"m": {"engine": "ollama", "vram_gib": 1, **settings}})
 
 
 def models(**named: dict[str, Any]) -> Hosts:
     """A fleet with these models."""
-    return fleet(models={name: {"engine": "ollama", **settings} for name, settings in named.items()})
+    return fleet(models={name: {"engine": "ollama", "vram_gib": 1, **settings} for name, settings in named.items()})
 
 
 def instances(*entries: Any, gpus: int = 2, **data: Any) -> Hosts:

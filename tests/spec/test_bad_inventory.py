@@ -52,7 +52,7 @@ EVERYTHING: dict[str, dict[str, Any]] = {
                 "system": "Be brief.",
                 "expect": {"Hello": "Hi"},
             },
-            "own": {"engine": "ollama", "source": "https://example.net/x.gguf", "sha256": DIGEST},
+            "own": {"engine": "ollama", "source": "https://example.net/x.gguf", "sha256": DIGEST, "vram_gib": 1},
         },
         "engines": {
             "ollama": {

@@ -1,0 +1,57 @@
+"""How many tokens Ollama lets llama-server work on at once: it decides what the compute buffers take.
+
+Ollama 0.32.15, server/sched.go, automaticGenerationBatch and PredictServerVRAM.
+"""
+
+from typing import Final
+
+from inferfleet.memory.kv_cache import BLOCKS, padded
+from inferfleet.memory.types import ModelSize, Serving
+
+DEFAULT_BATCH: Final = 512
+"""llama-server's own (`--ubatch-size`, b10488), and Ollama's for short contexts."""
+
+_CONSTRAINED: Final = 256
+_GIB: Final = 1 << 30
+# Tokens at once, from which context on, what it may take, and how much of a card the model may fill for it.
+_LARGER: Final = ((2048, 32768, 2 * _GIB, 60), (1024, 4096, 768 << 20, 75))
+
+
+def predicted(size: ModelSize, serving: Serving) -> int:
+    """What Ollama thinks that a model takes before it loads it.
+
+    It loads a second model into one server only below 80 % of what is free, and evicts another for it otherwise. The
+    formula knows no windows, no types of the cache and no head sizes of their own: 2 bytes for `hidden / heads`.
+    """
+    shape = size.shape
+    heads = min((layers.kv_heads for layers in shape.attention), default=1)
+    layers = sum(layers.layers for layers in shape.attention)
+    tokens = min(serving.context, shape.max_context) * serving.parallel
+    return size.weights.total + 2 * layers * heads * (shape.hidden // shape.heads) * tokens * BLOCKS["f16"][1]
+
+
+def ollama_batch(size: ModelSize, serving: Serving, memory: int | None) -> int:
+    """Tokens that Ollama gives llama-server at once (`-b` and `-ub`).
+
+    Args:
+        size: the model.
+        serving: how it is served.
+        memory: free on all of its cards together; None where that is not known: then the most it may choose.
+    """
+    tokens = min(serving.context, size.shape.max_context) * serving.parallel
+    if not serving.flash_attention and serving.cards:
+        small = memory is not None and memory <= 8 * _GIB * serving.cards
+        return _CONSTRAINED if small and tokens > 4096 else DEFAULT_BATCH
+    model = predicted(size, serving)
+    for batch, above, takes, percent in _LARGER:
+        if tokens <= above:
+            continue
+        if not memory or model <= min(memory * 80 // 100 - takes, memory * percent // 100):
+            return batch
+    return DEFAULT_BATCH
+
+
+def batch_of(size: ModelSize, serving: Serving, memory: int | None) -> int:
+    """The same for either program; never more than the whole context, as llama.cpp cuts it (src/llama-context.cpp)."""
+    chosen = ollama_batch(size, serving, memory) if serving.engine == "ollama" else DEFAULT_BATCH
+    return min(chosen, padded(serving.context * serving.parallel, 256))

@@ -1,0 +1,103 @@
+"""Where a model may run: filters in order, each of which says why it leaves a seat out."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from inferfleet import catalogue
+from inferfleet.plan.capacity import GIB
+from inferfleet.plan.demand import Demand, Demands
+from inferfleet.plan.rooms import CardRoom
+from inferfleet.plan.seats import Lack, Seat
+from inferfleet.spec import Model
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A model that looks for seats."""
+
+    name: str
+    model: Model
+    demands: Demands
+
+    def demand(self, seat: Seat) -> Demand:
+        """What it takes on a seat."""
+        return self.demands.of(self.name, seat.instance, seat.memory)
+
+
+def serves(ask: Ask, seat: Seat) -> str:
+    """The seat's engine is the model's."""
+    return "" if seat.instance.engine == ask.model.engine else f"run {seat.instance.engine}"
+
+
+def pinned(ask: Ask, seat: Seat) -> str:
+    """The seat is where the model may run."""
+    return "" if not ask.model.on or any(is_at(place, seat) for place in ask.model.on) else "are not named in `on`"
+
+
+def able(ask: Ask, seat: Seat) -> str:
+    """The seat's cards can run the engine at its version, with these weights and this cache."""
+    settings, size = seat.instance.settings, ask.demands.size(ask.name)
+    weights = size.weights.format if size else ""
+    for card in seat.cards:
+        if no := cannot(seat.instance.engine, settings.version, card, weights, settings.kv_cache_type):
+            return no
+    return ""
+
+
+def cannot(engine: str, version: str, card: CardRoom, weights: str, cache: str) -> str:
+    """Why an engine does not run on a card, and what to do: `reason; todo`; nothing where the card is not known."""
+    no = catalogue.unable(engine, version, card.known, weights=weights, kv=cache) if card.known else None
+    return str(no) if no else ""
+
+
+def large_enough(ask: Ask, seat: Seat) -> str:
+    """The seat's cards, empty, would hold the model."""
+    demand = ask.demand(seat)
+    takes = demand.on_cards(tuple(card.usable for card in seat.cards)) if seat.cards else ()
+    for card, need in zip(seat.cards, takes, strict=True):
+        if need > (room := card.usable - demand.need.margin):
+            return f"are too small ({gib(need)} of {gib(room)} GiB on an empty {card.gpu.model})"
+    return ""
+
+
+def has_room(ask: Ask, seat: Seat) -> str:
+    """The model fits beside what is placed there already."""
+    lack = seat.why_not(ask.demand(seat))
+    return "have no room left" if lack else ""
+
+
+Filter = Callable[[Ask, Seat], str]
+# Those that do not change while models are placed come first.
+STANDING: tuple[Filter, ...] = (serves, pinned, able, large_enough)
+FILTERS: tuple[Filter, ...] = (*STANDING, has_room)
+
+
+def is_at(place: str, seat: Seat) -> bool:
+    """Whether a place (`gpu1`, `gpu1/0`, `gpu1/ollama-cpu0`) names a seat."""
+    node, _, part = place.partition("/")
+    return node == seat.instance.node and part in ("", seat.instance.name, *(str(c.position) for c in seat.cards))
+
+
+def passing(ask: Ask, seats: Iterable[Seat]) -> tuple[list[Seat], list[str]]:
+    """The seats that pass all filters, and what each filter left, in words."""
+    left, steps = list(seats), []
+    for one in FILTERS:
+        whys = [(seat, one(ask, seat)) for seat in left]
+        out = Counter(why for _, why in whys if why)
+        left = [seat for seat, why in whys if not why]
+        because = "; ".join(f"{count} {why}" for why, count in out.most_common())
+        if because:
+            steps.append(f"{len(left)} left: {because}")
+    return left, steps
+
+
+def what_lacks(lack: Lack) -> str:
+    """`20.9 of 2.3 GiB on gpu1/0`."""
+    kind = "" if lack.what == "card" else f" {lack.what}"
+    return f"{gib(lack.need)} of {gib(lack.free)} GiB{kind} on {lack.where}"
+
+
+def gib(size: int) -> str:
+    """A size in GiB, as people read it."""
+    return f"{size / GIB:.1f}"

@@ -1,0 +1,105 @@
+"""What is placed, as `Capacity`: each card with what lies on it, each model with what it takes."""
+
+from collections.abc import Iterator, Sequence
+
+from inferfleet.engines.budgets import flags
+from inferfleet.memory import Need
+from inferfleet.placed import Server
+from inferfleet.plan.bench import Bench, Placed
+from inferfleet.plan.capacity import Capacity, CardUse, HostUse, ModelUse, Refusal, Share
+from inferfleet.plan.demand import Demands
+from inferfleet.plan.groups import Group
+from inferfleet.plan.refuse import in_words, would_be
+from inferfleet.plan.rooms import CardRoom
+from inferfleet.plan.seats import Seat
+from inferfleet.plan.suggest import most_parallel
+from inferfleet.plan.survive import losses
+
+
+def capacity(
+    benches: Sequence[Bench], placed: Sequence[Placed], demands: Demands, refusals: tuple[Refusal, ...]
+) -> Capacity:
+    """The fleet's memory as it is planned."""
+    return Capacity(
+        cards=tuple(_card(card, bench) for bench in benches for card in bench.room.cards),
+        hosts=tuple(_host(bench) for bench in benches),
+        models=tuple(_model(one, demands, benches) for one in placed),
+        refusals=refusals,
+        losses=losses(placed, benches),
+    )
+
+
+def server(group: Group) -> Server:
+    """A group of cards as the plan says it, with its memory in the engine's own words."""
+    need, card, host = group.demand.need, group.cards[0], group.settings.host
+    weights = need.weights // need.cards
+    return Server(
+        name=group.unit,
+        engine=group.engine,
+        version=group.settings.version,
+        model=group.model,
+        parts=tuple((room.name, tuple(card.gpu for card in cards)) for room, cards in group.parts),
+        address=f"[{host}]:{group.port}" if ":" in host else f"{host}:{group.port}",
+        flags=flags(
+            group.engine,
+            weights_per_card=weights,
+            kv_per_card=group.each - weights - need.overhead,
+            overhead_per_card=need.overhead,
+            usable=card.usable,
+            total=card.total,
+        ),
+    )
+
+
+def _host(bench: Bench) -> HostUse:
+    room = bench.room
+    return HostUse(room.name, room.ram, room.ram_taken, room.disk, room.disk_taken)
+
+
+def _card(card: CardRoom, bench: Bench) -> CardUse:
+    shares = [share for seat in bench.seats if card in seat.cards for share in _shares(seat, card)]
+    shares += [_whole(group) for group in bench.groups if card in group.cards]
+    return CardUse(card.node, card.gpu, card.total, card.usable, card.taken, tuple(shares))
+
+
+def _shares(seat: Seat, card: CardRoom) -> Iterator[Share]:
+    loaded = seat.loaded()
+    position = seat.cards.index(card)
+    usable = tuple(one.usable for one in seat.cards)
+    for runner, demand in seat.runners.items():
+        on_card = demand.on_cards(usable)[position]
+        yield _share(seat.instance.name, seat.first[runner], demand.need, on_card, demand not in loaded)
+
+
+def _whole(group: Group) -> Share:
+    """An engine with one model keeps all that it was given for the KV cache."""
+    need = group.demand.need
+    weights = need.weights // need.cards
+    return Share(group.unit, group.model, weights, group.each - weights - need.overhead, need.overhead)
+
+
+def _share(instance: str, model: str, need: Need, on_card: int, waits: bool) -> Share:
+    """A model's part of one card: what the engine adds whole, the rest in proportion."""
+    split = on_card - need.overhead
+    weights = split * need.weights // max(need.weights + need.kv_cache, 1)
+    return Share(instance, model, weights, split - weights, need.overhead, waits)
+
+
+def _model(placed: Placed, demands: Demands, benches: Sequence[Bench]) -> ModelUse:
+    ask = placed.ask
+    size = demands.size(ask.name)
+    every = [place.demand if isinstance(place, Group) else ask.demand(place) for place in placed.places]
+    demand = every[0] if every else would_be(placed, benches)
+    return ModelUse(
+        name=ask.name,
+        wanted=placed.wanted,
+        placed=tuple(place.name for place in placed.places),
+        need=demand.need if demand and demand.serving else None,
+        serving=in_words(demand).removeprefix("with ") if demand and demand.serving else "",
+        known_from=size.known_from if size else "its vram_gib",
+        error=size.error if size else 0.0,
+        slots=sum(place.slots for place in placed.places),
+        load=ask.model.load,
+        most=most_parallel(placed.seats[0], ask.name, demands) if placed.seats and demand and demand.serving else None,
+        notes=tuple(dict.fromkeys(one.note for one in every if one.note)),
+    )

@@ -1,0 +1,52 @@
+"""What is lost if a host, or one card, goes: nothing is placed anew, since a model takes minutes to load."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from inferfleet.plan.bench import Bench, Placed
+from inferfleet.plan.capacity import Loss
+from inferfleet.plan.groups import Group
+from inferfleet.plan.seats import Seat
+
+
+def losses(placed: Sequence[Placed], benches: Sequence[Bench]) -> tuple[Loss, ...]:
+    """One for each host, and for each card of a host that has more than one, of which the loss is felt."""
+    serving: dict[Seat | Group, list[Placed]] = {}
+    for one in placed:
+        for place in one.places:
+            serving.setdefault(place, []).append(one)
+    found = (_loss(bench.name, card, places, serving) for bench in benches for card, places in _parts(bench))
+    return tuple(loss for loss in found if loss.gone or loss.fewer)
+
+
+def _parts(bench: Bench) -> Iterator[tuple[int | None, list[Seat | Group]]]:
+    """What can go: the host with all that runs on it, or one card with those that use it."""
+    every: list[Seat | Group] = [*bench.seats, *bench.groups]
+    yield None, every
+    if len(bench.room.cards) > 1:
+        for card in bench.room.cards:
+            yield card.position, [place for place in every if card in place.cards]
+
+
+def _loss(
+    node: str, card: int | None, places: Sequence[Seat | Group], serving: dict[Seat | Group, list[Placed]]
+) -> Loss:
+    lost, slots, models = Counter[str](), Counter[str](), dict[str, Placed]()
+    for place in places:
+        for one in serving.get(place, ()):
+            models[one.ask.name] = one
+            lost[one.ask.name] += 1
+            slots[one.ask.name] += place.slots
+    left = {name: (len(one.places) - lost[name], len(one.places)) for name, one in models.items()}
+    rest = {
+        name: (sum(place.slots for place in one.places) - slots[name], one.ask.model.load)
+        for name, one in models.items()
+        if one.ask.model.load is not None
+    }
+    return Loss(
+        node,
+        card,
+        gone=tuple(name for name, (count, _) in left.items() if not count),
+        fewer={name: counts for name, counts in left.items() if counts[0]},
+        overloaded={name: (can, load) for name, (can, load) in rest.items() if can < load},
+    )
