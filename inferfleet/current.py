@@ -4,15 +4,19 @@
 so that nothing moves when fewer hosts are touched.
 """
 
+import sys
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_inventory
 
+from inferfleet.errors import SpecError
 from inferfleet.plan import FleetPlan, NodePlan, make_plan
 from inferfleet.spec import parse_fleet
 
-_plans: WeakKeyDictionary[Inventory, FleetPlan] = WeakKeyDictionary()
+_plans: WeakKeyDictionary[Inventory, FleetPlan | SpecError] = WeakKeyDictionary()
 
 
 def plan_of(inventory: Inventory) -> FleetPlan:
@@ -22,8 +26,26 @@ def plan_of(inventory: Inventory) -> FleetPlan:
         SpecError: one line for each mistake in it; pyinfra then stops before it touches any host.
     """
     if inventory not in _plans:
-        _plans[inventory] = make_plan(parse_fleet({host.name: host.data.dict() for host in inventory}))
-    return _plans[inventory]
+        try:
+            _plans[inventory] = make_plan(parse_fleet({host.name: host.data.dict() for host in inventory}))
+        except SpecError as error:
+            _plans[inventory] = error
+    found = _plans[inventory]
+    if isinstance(found, SpecError):
+        raise found
+    return found
+
+
+def check_before_connecting(state: State) -> None:
+    """A run of `deploy.py` ends here where its inventory cannot be: no host has been contacted.
+
+    pyinfra (3.10) connects to all hosts before it reads `deploy.py`. Other commands, such as `exec`, go on.
+
+    Raises:
+        SpecError: one line for each mistake.
+    """
+    if any(Path(word).name == "deploy.py" for word in sys.argv[1:]):
+        plan_of(state.inventory)
 
 
 def my_node() -> NodePlan | None:

@@ -28,7 +28,7 @@ MAY = {
     "probe": {"errors"},
     "facts": {"remote", "probe"},
     "operations": {"changes", "declared", "placed", "engines", "plan", "containers", "facts", "remote", "render"},
-    "current": {"spec", "plan"},
+    "current": {"errors", "spec", "plan"},
     "inventory": {"errors", "spec", "plan"},
     "read_inventory": set(),
     "checks": {
@@ -46,7 +46,7 @@ MAY = {
         "inventory",
     },
     "verify": {"errors", "inventory", "checks"},
-    "ssh": set(),
+    "ssh": {"current"},
     "lab": {"errors"},
     "scaffold": {"errors"},
     "demo": {"errors", "inventory", "placed", "plan", "lab", "scaffold", "verify"},

@@ -135,4 +135,5 @@ class Form:
             vocab=self.vocab,
             parameters=parameters,
             max_context=self.max_context,
+            experts_used=self.experts_used if self.experts else 0,
         )

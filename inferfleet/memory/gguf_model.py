@@ -83,6 +83,7 @@ def shape_of(file: GgufFile, where: str) -> Shape:
         parameters=sum(tensor.elements for tensor in file.tensors.values()),
         max_context=keys.number("context_length"),
         recurrent=state_bytes(keys, hidden),
+        experts_used=keys.number("expert_used_count", 0),
     )
 
 

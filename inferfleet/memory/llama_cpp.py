@@ -29,6 +29,14 @@ WINDOWED: Final = frozenset({
 """Architectures whose layers with a window get a small cache (b10488: those that set `swa_type` in src/models).
 In others every layer keeps the whole context, so in Mistral 7B 0.1 and in Phi-3."""
 
+# fmt: off
+ONE_AT_A_TIME: Final = frozenset({
+    "mllama", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen3next", "lfm2", "lfm2moe", "nemotron_h",
+    "nemotron_h_moe", "nemotron_h_omni",
+})
+# fmt: on
+"""Architectures that Ollama serves to one client at a time whatever it is told (0.32.15, server/sched.go, load)."""
+
 DRIVER_CONTEXT: Final = 457 * MIB
 """What the driver's context takes of each card: what Ollama sets aside for it (0.32.15, ml/device.go,
 MinimumMemory)."""
@@ -51,15 +59,15 @@ def need(size: ModelSize, serving: Serving, memory: int | None = None) -> Need:
         serving: how it is served; with no cards, everything is the host's.
         memory: of all of its cards together, by which Ollama chooses its batch; None: the largest that it may choose.
     """
-    shape, weights = as_kept(size.shape), size.weights
+    shape, weights, serving = as_kept(size.shape), size.weights, as_run(size.shape, serving)
     batch = _batch(size, serving, memory)
     cache = kv_cache(shape, serving, batch.tokens)
-    work = compute_buffer(shape, batch)
+    work = compute_buffer(shape, batch, serving.cards)
     on_cards = weights.total if weights.tied else weights.total - weights.embedding
     kept = Need(
         weights=on_cards,
         kv_cache=cache,
-        overhead=DRIVER_CONTEXT + work.card + _uneven(shape, on_cards + cache, serving.cards),
+        overhead=DRIVER_CONTEXT + work.card + _uneven(size, on_cards, cache, serving.cards),
         host=weights.embedding + work.host + PROCESS,
         disk=weights.total,
         kv_per_sequence=cache // serving.parallel,
@@ -71,6 +79,14 @@ def need(size: ModelSize, serving: Serving, memory: int | None = None) -> Need:
         return kept
     host = weights.total + cache + work.card + work.host + PROCESS
     return replace(kept, weights=0, kv_cache=0, overhead=0, margin=0, host=host)
+
+
+def as_run(shape: Shape, serving: Serving) -> Serving:
+    """How the model is served in the end: Ollama takes no more context than a model was made for, and some alone."""
+    if serving.engine != "ollama":
+        return serving
+    parallel = 1 if shape.architecture in ONE_AT_A_TIME else serving.parallel
+    return replace(serving, context=min(serving.context, shape.max_context), parallel=parallel)
 
 
 def as_kept(shape: Shape) -> Shape:
@@ -101,7 +117,17 @@ def _batch(size: ModelSize, serving: Serving, memory: int | None) -> Batch:
     return Batch(tokens, serving.parallel, kept, serving.flash_attention)
 
 
-def _uneven(shape: Shape, split: int, cards: int) -> int:
-    """What the fullest card holds above the mean: llama.cpp gives whole layers, and the output counts as one more."""
-    units = sum(layers.layers for layers in shape.attention) + 1
-    return max(0, split * padded(units, max(cards, 1)) // units // max(cards, 1) - split // max(cards, 1))
+def _uneven(size: ModelSize, on_cards: int, cache: int, cards: int) -> int:
+    """What the fullest card holds above the mean.
+
+    llama.cpp gives equal cards equal numbers of whole layers, of which the output is the last (b10488,
+    src/llama-model.cpp, get_layer_buft_list); the output is about as big as the embedding.
+    """
+    if cards < 2:
+        return 0
+    layers = max(sum(layers.layers for layers in size.shape.attention), 1)
+    output = size.weights.embedding
+    layer = (on_cards - output + cache) // layers
+    first = -(-(layers + 1) // cards)
+    last = layers - -(-(layers + 1) * (cards - 1) // cards)
+    return max(first * layer, last * layer + output) - (on_cards + cache) // cards

@@ -26,7 +26,7 @@ def predicted(size: ModelSize, serving: Serving) -> int:
     shape = size.shape
     heads = min((layers.kv_heads for layers in shape.attention), default=1)
     layers = sum(layers.layers for layers in shape.attention)
-    tokens = min(serving.context, shape.max_context) * serving.parallel
+    tokens = serving.context * serving.parallel
     return size.weights.total + 2 * layers * heads * (shape.hidden // shape.heads) * tokens * BLOCKS["f16"][1]
 
 
@@ -35,10 +35,10 @@ def ollama_batch(size: ModelSize, serving: Serving, memory: int | None) -> int:
 
     Args:
         size: the model.
-        serving: how it is served.
+        serving: how it is served, with no more context than the model was made for.
         memory: free on all of its cards together; None where that is not known: then the most it may choose.
     """
-    tokens = min(serving.context, size.shape.max_context) * serving.parallel
+    tokens = serving.context * serving.parallel
     if not serving.flash_attention and serving.cards:
         small = memory is not None and memory <= 8 * _GIB * serving.cards
         return _CONSTRAINED if small and tokens > 4096 else DEFAULT_BATCH

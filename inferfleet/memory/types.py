@@ -37,6 +37,7 @@ class Shape:
         parameters: weights in all, all experts counted.
         max_context: tokens it was made for.
         recurrent: bytes of state that one sequence keeps besides the cache (Mamba layers).
+        experts_used: experts that work on one token; 0 where there is one feed-forward layer.
     """
 
     architecture: str
@@ -48,6 +49,7 @@ class Shape:
     parameters: int
     max_context: int
     recurrent: int = 0
+    experts_used: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,5 +145,5 @@ class Need:
 
     @property
     def total(self) -> int:
-        """On all of its cards together."""
+        """On all of its cards together, were each as full as the fullest."""
         return self.weights + self.kv_cache + self.overhead * self.cards

@@ -1,5 +1,6 @@
 """What a model takes on an instance: its size, and the engine's settings there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from inferfleet.errors import FleetError
@@ -45,7 +46,8 @@ class Demand:
             return (self.need.per_card,)
         split = self.need.weights + self.need.kv_cache
         layer = split // self.layers if self.layers else 0
-        return tuple(split * room // sum(usable) + layer + self.need.overhead for room in usable)
+        room_in_all = sum(usable)
+        return tuple(split * room // room_in_all + layer + self.need.overhead for room in usable)
 
 
 class Demands:
@@ -53,17 +55,23 @@ class Demands:
 
     Args:
         fleet: the declared models.
+        sizes: what is known of them already; None to find out.
 
     Attributes:
         mistakes: one line for each model whose size cannot be told; for those nothing may be asked.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, sizes: Mapping[str, ModelSize] | None = None) -> None:
         self._models = dict(fleet.models)
         self._by_tag = {tagged(name): name for name in self._models}
-        self._sizes: dict[str, ModelSize] = {}
         self._made: dict[tuple[object, ...], Demand] = {}
-        self.mistakes = self._read()
+        self._sizes: dict[str, ModelSize] = {}
+        self.mistakes = self._read() if sizes is None else []
+        self._sizes.update(sizes or {})
+
+    def of_same_sizes(self, fleet: Fleet) -> "Demands":
+        """Those of a fleet whose models have the same weights and other settings."""
+        return Demands(fleet, self._sizes)
 
     def _read(self) -> list[str]:
         found = []

@@ -17,8 +17,8 @@ from inferfleet.plan.seats import seat
 from inferfleet.plan.suggest import Change, candidates, changed
 from inferfleet.spec import Fleet
 
-# Every suggestion is tried on the whole fleet; so many seats are filled for it at most.
-_SEATS_TO_TRY = 20_000
+# Every suggestion is tried on the whole fleet, which is models times seats of work; so much is done for all of them.
+_WORK = 2_000_000
 _SUGGESTIONS = 3
 
 
@@ -49,7 +49,7 @@ def draft(fleet: Fleet) -> Draft:
     if mistakes:
         return Draft({}, (), Capacity(), tuple(dict.fromkeys(mistakes)))
     placed = fill(fleet, benches, demands)
-    refusals = tuple(_refusal(fleet, one, placed, benches, demands) for one in placed if one.short)
+    refusals = tuple(_refusals(fleet, placed, benches, demands))
     instances = {
         bench.room.name: tuple(replace(one.instance, models=tuple(one.models)) for one in bench.seats)
         for bench in benches
@@ -67,30 +67,35 @@ def _benches(fleet: Fleet, mistakes: list[str]) -> list[Bench]:
 
 
 def _contexts(fleet: Fleet, demands: Demands) -> Iterator[str]:
+    every = {id(node.engines.ollama): node.engines.ollama for node in fleet.nodes}.values()
     for name, model in fleet.models:
         size = demands.size(name)
-        for settings in {id(node.engines.ollama): node.engines.ollama for node in fleet.nodes}.values():
+        for settings in every:
             if size and settings and (line := context_mistake(name, model, settings, size)):
                 yield line
 
 
-def _refusal(
-    fleet: Fleet, placed: Placed, every: Sequence[Placed], benches: Sequence[Bench], demands: Demands
-) -> Refusal:
-    """A refusal with the changes that were seen to let the model fit without another losing its place."""
-    short = lacking(placed, benches)
-    tried = _SEATS_TO_TRY // max(sum(len(bench.seats) for bench in benches), 1)
-    like = short[0].instance.settings if short else None
-    fits_now = {one.ask.name for one in every if not one.short}
-    true: list[Change] = []
-    for change in islice(candidates(placed, short, benches, demands), tried):
-        there = _placed(changed(fleet, change, like))
-        if fits_now | {placed.ask.name} <= there:
-            true.append(change)
-    return refusal(placed, benches, true[:_SUGGESTIONS])
+def _refusals(fleet: Fleet, placed: Sequence[Placed], benches: Sequence[Bench], demands: Demands) -> Iterator[Refusal]:
+    """Refusals with the changes that were seen to let the model fit without another losing its place."""
+    fits_now = {one.ask.name for one in placed if not one.short}
+    tries = _WORK // max(sum(len(bench.seats) for bench in benches) * len(placed), 1)
+    for one in (one for one in placed if one.short):
+        short = lacking(one, benches)
+        like = short[0].instance.settings if short else None
+        true: list[Change] = []
+        for change in islice(candidates(one, short, benches, demands), tries):
+            tries -= 1
+            if fits_now | {one.ask.name} <= _placed(changed(fleet, change, like), demands):
+                true.append(change)
+            if len(true) == _SUGGESTIONS:
+                break
+        yield refusal(one, benches, true)
 
 
-def _placed(fleet: Fleet) -> set[str]:
-    """The models of which every replica is placed."""
-    benches = _benches(fleet, [])
-    return {one.ask.name for one in fill(fleet, benches, Demands(fleet)) if not one.short}
+def _placed(fleet: Fleet, demands: Demands) -> set[str]:
+    """The models of which every replica is placed; none where the fleet has a mistake."""
+    mistakes: list[str] = []
+    benches = _benches(fleet, mistakes)
+    if mistakes:
+        return set()
+    return {one.ask.name for one in fill(fleet, benches, demands.of_same_sizes(fleet)) if not one.short}

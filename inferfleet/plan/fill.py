@@ -17,10 +17,11 @@ from inferfleet.spec import Fleet
 
 def fill(fleet: Fleet, benches: Sequence[Bench], demands: Demands) -> list[Placed]:
     """Place every model; what finds no seat is short."""
-    return [_place(Ask(name, model, demands), benches) for name, model in fleet.models]
+    sorts = tuple({seat.sort: seat for bench in benches for seat in bench.seats}.values())
+    return [_place(Ask(name, model, demands), benches, sorts) for name, model in fleet.models]
 
 
-def _place(ask: Ask, benches: Sequence[Bench]) -> Placed:
+def _place(ask: Ask, benches: Sequence[Bench], sorts: Sequence[Seat]) -> Placed:
     if mistake := _nowhere(ask, benches):
         copies = ask.model.copies
         return Placed(ask, copies if isinstance(copies, int) else 1, reason=mistake)
@@ -31,7 +32,7 @@ def _place(ask: Ask, benches: Sequence[Bench]) -> Placed:
         return _everywhere(ask, benches, stands)
     wanted = int(ask.model.copies)
     found = Placed(ask, wanted)
-    least = stands.least(benches)
+    least = stands.least(sorts)
     for bench in benches:
         if not found.short:
             break
@@ -134,10 +135,9 @@ class _Standing:
         """Whether the seat has the model's engine and is where it may run."""
         return not any(one(self._ask, seat) for one in STANDING[:2])
 
-    def least(self, benches: Iterable[Bench]) -> int | None:
-        """The least that it takes of any seat's cards; None where that cannot be told quickly."""
+    def least(self, sorts: Iterable[Seat]) -> int | None:
+        """The least that it takes of any seat's cards, of each sort one; None where that cannot be told quickly."""
         if self._pinned:
             return None
-        sorts = {seat.sort: seat for bench in benches for seat in bench.seats}
-        needs = [demand.need.per_card for seat in sorts.values() if (demand := self.demand(seat))]
+        needs = [demand.need.per_card for seat in sorts if (demand := self.demand(seat))]
         return min(needs, default=0)

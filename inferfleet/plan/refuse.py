@@ -24,7 +24,7 @@ def why(placed: Placed, benches: Sequence[Bench]) -> str:
         what = "hosts" if ask.model.placement == "spread" else f"{ask.model.engine} instances"
         in_on = " named in `on`" if ask.model.on else ""
         return f"{where}: wants {wanted} of {_most(ask, seats)} {what}{in_on}"
-    out = placed.refused or [seat for seat in seats if seat not in placed.seats]
+    out = placed.refused or _others(seats, placed)
     count = f"{placed.short} of {wanted} replicas: " if placed.seats else ""
     return f"{where}: {count}{_lack_in_words(ask, out)}"
 
@@ -42,9 +42,8 @@ def refusal(placed: Placed, benches: Sequence[Bench], changes: Changes) -> Refus
         line = f"models.{placed.ask.name}: {wrong}; {_fits_with(changes) or todo}"
         return Refusal(placed.ask.name, line, placed.steps, tuple(changes))
     seats = [seat for bench in benches for seat in bench.seats]
-    out = [seat for seat in seats if seat not in placed.seats]
-    _, steps = passing(placed.ask, out)
-    if no := _unable(placed.ask, [seat for seat in _meant(placed.ask, benches) if seat not in placed.seats]):
+    _, steps = passing(placed.ask, _others(seats, placed))
+    if no := _unable(placed.ask, _others(_meant(placed.ask, benches), placed)):
         return Refusal(placed.ask.name, f"models.{placed.ask.name}: {no}", tuple(steps), tuple(changes))
     line = f"{why(placed, benches)}; {_todo(placed, benches, changes)}"
     return Refusal(placed.ask.name, line, tuple(steps), tuple(changes))
@@ -60,7 +59,7 @@ def would_be(placed: Placed, benches: Sequence[Bench]) -> Demand | None:
 
 def lacking(placed: Placed, benches: Sequence[Bench]) -> list[Seat]:
     """The seats that would do if there were more room on them, the roomiest first."""
-    seats = placed.refused or [seat for seat in _meant(placed.ask, benches) if seat not in placed.seats]
+    seats = placed.refused or _others(_meant(placed.ask, benches), placed)
     fit = [seat for seat in seats if not able(placed.ask, seat) and lack(placed.ask, seat)]
     return sorted(fit, key=lambda seat: -seat.free)
 
@@ -82,6 +81,12 @@ def in_words(demand: Demand) -> str:
 def _meant(ask: Ask, benches: Iterable[Bench]) -> list[Seat]:
     seats = [seat for bench in benches for seat in bench.seats]
     return [seat for seat in seats if not serves(ask, seat) and not pinned(ask, seat)]
+
+
+def _others(seats: Sequence[Seat], placed: Placed) -> list[Seat]:
+    """Those that do not serve it."""
+    there = set(placed.seats)
+    return [seat for seat in seats if seat not in there]
 
 
 def _most(ask: Ask, seats: Sequence[Seat]) -> int:

@@ -63,12 +63,11 @@ def _card(card: CardRoom, bench: Bench) -> CardUse:
 
 
 def _shares(seat: Seat, card: CardRoom) -> Iterator[Share]:
-    loaded = seat.loaded()
     position = seat.cards.index(card)
-    usable = tuple(one.usable for one in seat.cards)
+    loaded = seat.loaded(position)
     for runner, demand in seat.runners.items():
-        on_card = demand.on_cards(usable)[position]
-        yield _share(seat.instance.name, seat.first[runner], demand.need, on_card, demand not in loaded)
+        on_card = demand.on_cards(seat.usable)[position]
+        yield _share(seat.instance.name, seat.first[runner], demand.need, on_card, runner not in loaded)
 
 
 def _whole(group: Group) -> Share:

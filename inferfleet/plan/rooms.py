@@ -37,7 +37,11 @@ class CardRoom:
     @property
     def free(self) -> int:
         """What nobody has taken and nobody needs free."""
-        return self.usable - self.taken - self.margin
+        return self.free_beside(0)
+
+    def free_beside(self, margin: int) -> int:
+        """What somebody may take who needs `margin` more to stay free."""
+        return self.usable - self.taken - max(self.margin, margin)
 
 
 @dataclass(slots=True, eq=False)

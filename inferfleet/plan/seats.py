@@ -1,10 +1,12 @@
 """Seats: instances while models are placed on them, with what each holds of its cards and its host."""
 
-from collections.abc import Iterable, Mapping
+import heapq
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from inferfleet.placed import Instance
 from inferfleet.plan.demand import Demand
+from inferfleet.plan.peak import Peak
 from inferfleet.plan.rooms import CardRoom, HostRoom
 
 
@@ -35,12 +37,14 @@ class Seat:
     models: list[str] = field(default_factory=list)
     runners: dict[str, Demand] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
-    held: tuple[int, ...] = ()
-    ram_held: int = 0
+    usable: tuple[int, ...] = ()
+    held: tuple[Peak, ...] = ()
+    ram_held: Peak = field(init=False)
     sort: object = None
 
     def __post_init__(self) -> None:
-        self.held = (0,) * len(self.cards)
+        self.usable = tuple(card.usable for card in self.cards)
+        self.held, self.ram_held = self._peaks(())
         one = self.instance.settings
         served = (one.version, one.context, one.parallel, one.kv_cache_type, one.flash_attention)
         self.sort = (self.instance.engine, served, *((card.gpu.model, card.usable) for card in self.cards))
@@ -53,7 +57,7 @@ class Seat:
     @property
     def memory(self) -> int:
         """What its cards, empty, leave to engines."""
-        return sum(card.usable for card in self.cards)
+        return sum(self.usable)
 
     @property
     def slots(self) -> int:
@@ -71,34 +75,38 @@ class Seat:
         if self.cards:
             return sum(card.free for card in self.cards)
         ram = self.host.ram_free
-        return ram if ram is not None else -self.ram_held
+        return ram if ram is not None else -self.ram_held.total
 
     def why_not(self, demand: Demand) -> Lack | None:
         """What it lacks for one more model; None where it fits."""
         old = self.runners.get(demand.runner)
         if old is not None and old.size >= demand.size:
             return None
-        with_it = {**self.runners, demand.runner: demand}
-        for card, after, before in zip(self.cards, self._on_cards(with_it), self.held, strict=True):
-            free = card.usable - card.taken - max(card.margin, demand.need.margin)
-            if after - before > free:
-                return Lack("card", card.name, after - before, free)
-        if self.cards and (evicted := self._evicted(with_it)):
+        more, ram = self._more(demand)
+        for card, needed in zip(self.cards, more, strict=True):
+            if needed > (free := card.free_beside(demand.need.margin)):
+                return Lack("card", card.name, needed, free)
+        if self.runners and (evicted := self._evicted([*self._others(demand), demand])):
             return evicted
-        lack = self.host.lack(demand.runner, self._in_ram(with_it) - self.ram_held, demand.need.disk)
+        lack = self.host.lack(demand.runner, ram, demand.need.disk)
         return Lack(lack[0], self.host.name, *lack[1:]) if lack else None
 
-    def _evicted(self, runners: Mapping[str, Demand]) -> Lack | None:
+    def _evicted(self, demands: Sequence[Demand]) -> Lack | None:
         """Ollama loads a model beside others only where it believes that it takes 80 % of the rest at most.
 
         Else others must go (0.32.15, server/sched.go). Whatever the order of requests, the small ones come back beside
         the large ones, if they may.
         """
-        first, *others = sorted(_largest(runners.values(), self.at_once), key=lambda one: -one.predicted)
-        rest = self.memory - sum(card.taken for card in self.cards) + sum(self.held) - first.size
+        if not self.cards or self.at_once == 1 or len(demands) < 2:
+            return None
+        largest = sorted(demands, key=lambda one: -one.size)[: self.at_once]
+        first, *others = sorted(largest, key=lambda one: -one.predicted)
+        taken = sum(card.taken for card in self.cards) - sum(peak.total for peak in self.held)
+        rest = self.memory - taken - first.size
         for one in others:
-            if one.predicted > (room := rest * 80 // 100):
-                return Lack("card", self.cards[0].name, one.predicted, max(room, 0))
+            room = max(rest * 80 // 100, 0)
+            if one.predicted > room:
+                return Lack("card", self.cards[0].name, one.predicted, room)
             rest -= one.size
         return None
 
@@ -107,15 +115,13 @@ class Seat:
         self.first.setdefault(demand.runner, model)
         old = self.runners.get(demand.runner)
         if old is None or old.size < demand.size:
-            for card in self.cards:
+            more, ram = self._more(demand)
+            for card, needed in zip(self.cards, more, strict=True):
+                card.taken += needed
                 card.margin = max(card.margin, demand.need.margin)
+            self.host.ram_taken += ram
             self.runners[demand.runner] = demand
-            held = self._on_cards(self.runners)
-            for card, after, before in zip(self.cards, held, self.held, strict=True):
-                card.taken += after - before
-            ram = self._in_ram(self.runners)
-            self.host.ram_taken += ram - self.ram_held
-            self.held, self.ram_held = held, ram
+            self._hold(demand, anew=old is not None)
         self.host.store(demand.runner, demand.need.disk)
         self.models.append(model)
 
@@ -125,33 +131,51 @@ class Seat:
         for one in demands:
             if one.runner not in runners or runners[one.runner].size < one.size:
                 runners[one.runner] = one
+        held, in_ram = self._peaks(runners.values())
+        more = [after.total - before.total for after, before in zip(held, self.held, strict=True)]
         margin = max((one.need.margin for one in runners.values()), default=0)
-        cards = zip(self.cards, self._on_cards(runners), self.held, strict=True)
+        if any(needed > card.free_beside(margin) for card, needed in zip(self.cards, more, strict=True)):
+            return False
         ram = self.host.ram_free
-        fits = all(after - before <= card.usable - card.taken - margin for card, after, before in cards)
-        return fits and not self._evicted(runners) and (ram is None or self._in_ram(runners) - self.ram_held <= ram)
+        return not self._evicted(list(runners.values())) and (ram is None or in_ram.total - self.ram_held.total <= ram)
 
-    def loaded(self) -> list[Demand]:
-        """The runners that may be loaded at the same time at worst: its largest."""
-        return _largest(self.runners.values(), self.at_once)
+    def loaded(self, position: int) -> set[str]:
+        """The runners that may be loaded at the same time at worst for one of its cards: the largest there."""
+        on_card = {name: one.on_cards(self.usable)[position] for name, one in self.runners.items()}
+        return set(heapq.nlargest(self.at_once, on_card, key=lambda name: on_card[name]))
 
-    def _on_cards(self, runners: Mapping[str, Demand]) -> tuple[int, ...]:
-        if len(self.cards) == 1:
-            return (sum(one.need.per_card for one in _largest(runners.values(), self.at_once)),)
-        usable = tuple(card.usable for card in self.cards)
-        shares = [one.on_cards(usable) for one in _largest(runners.values(), self.at_once)]
-        return tuple(sum(column) for column in zip(*shares, strict=True)) if shares else (0,) * len(self.cards)
+    def _others(self, demand: Demand) -> list[Demand]:
+        return [other for runner, other in self.runners.items() if runner != demand.runner]
 
-    def _in_ram(self, runners: Mapping[str, Demand]) -> int:
-        loaded = _largest(runners.values(), self.at_once)
-        return sum(one.need.host for one in loaded)
+    def _more(self, demand: Demand) -> tuple[tuple[int, ...], int]:
+        """What one more takes of each card and of the host's memory, beyond what is held for the others."""
+        if demand.runner not in self.runners:
+            shares = zip(self.held, self._shares(demand), strict=True)
+            return tuple(peak.more(size) for peak, size in shares), self.ram_held.more(self._in_ram(demand))
+        held, ram = self._peaks({**self.runners, demand.runner: demand}.values())
+        more = tuple(after.total - before.total for after, before in zip(held, self.held, strict=True))
+        return more, ram.total - self.ram_held.total
 
+    def _hold(self, demand: Demand, anew: bool) -> None:
+        """One more counts, or (`anew`) another in place of one with the same weights."""
+        if anew:
+            self.held, self.ram_held = self._peaks(self.runners.values())
+            return
+        for peak, size in zip(self.held, self._shares(demand), strict=True):
+            peak.add(size)
+        self.ram_held.add(self._in_ram(demand))
 
-def _largest(demands: Iterable[Demand], count: int) -> list[Demand]:
-    found = list(demands)
-    if len(found) <= count:
-        return found
-    return sorted(found, key=lambda one: -one.size)[:count]
+    def _peaks(self, demands: Collection[Demand]) -> tuple[tuple[Peak, ...], Peak]:
+        """What some take of each card and of memory, with those loaded at once that take most of it."""
+        columns = zip(*map(self._shares, demands), strict=True) if demands else ((),) * len(self.cards)
+        held = tuple(Peak(self.at_once, column) for column in columns)
+        return held, Peak(self.at_once, map(self._in_ram, demands))
+
+    def _shares(self, demand: Demand) -> tuple[int, ...]:
+        return demand.on_cards(self.usable) if self.cards else ()
+
+    def _in_ram(self, demand: Demand) -> int:
+        return demand.need.host
 
 
 def seat(instance: Instance, host: HostRoom) -> Seat:

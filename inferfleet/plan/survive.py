@@ -1,7 +1,7 @@
 """What is lost if a host, or one card, goes: nothing is placed anew, since a model takes minutes to load."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from inferfleet.plan.bench import Bench, Placed
 from inferfleet.plan.capacity import Loss
@@ -15,7 +15,8 @@ def losses(placed: Sequence[Placed], benches: Sequence[Bench]) -> tuple[Loss, ..
     for one in placed:
         for place in one.places:
             serving.setdefault(place, []).append(one)
-    found = (_loss(bench.name, card, places, serving) for bench in benches for card, places in _parts(bench))
+    whole = {one.ask.name: (len(one.places), sum(place.slots for place in one.places)) for one in placed}
+    found = (_loss(bench.name, card, places, serving, whole) for bench in benches for card, places in _parts(bench))
     return tuple(loss for loss in found if loss.gone or loss.fewer)
 
 
@@ -29,7 +30,11 @@ def _parts(bench: Bench) -> Iterator[tuple[int | None, list[Seat | Group]]]:
 
 
 def _loss(
-    node: str, card: int | None, places: Sequence[Seat | Group], serving: dict[Seat | Group, list[Placed]]
+    node: str,
+    card: int | None,
+    places: Sequence[Seat | Group],
+    serving: Mapping[Seat | Group, Sequence[Placed]],
+    whole: Mapping[str, tuple[int, int]],  # replicas and slots
 ) -> Loss:
     lost, slots, models = Counter[str](), Counter[str](), dict[str, Placed]()
     for place in places:
@@ -37,9 +42,9 @@ def _loss(
             models[one.ask.name] = one
             lost[one.ask.name] += 1
             slots[one.ask.name] += place.slots
-    left = {name: (len(one.places) - lost[name], len(one.places)) for name, one in models.items()}
+    left = {name: (whole[name][0] - lost[name], whole[name][0]) for name in models}
     rest = {
-        name: (sum(place.slots for place in one.places) - slots[name], one.ask.model.load)
+        name: (whole[name][1] - slots[name], one.ask.model.load)
         for name, one in models.items()
         if one.ask.model.load is not None
     }

@@ -17,6 +17,8 @@ Facts about pyinfra are about version 3.10.0.
 
 from pyinfra.connectors import dockerssh, ssh
 
+from inferfleet.current import check_before_connecting
+
 from .connector import FleetSSH
 from .trips import round_trips
 
@@ -28,7 +30,10 @@ _KEEP_STOCK = (dockerssh.SSHConnector,)  # imported first, so that what builds o
 def use() -> None:
     """Plain host names (and `@ssh/NAME`) of inventories made from now on take `FleetSSH`. Idempotent.
 
+    What cannot be stops a run of `deploy.py` before any of them is contacted.
+
     pyinfra resolves its `ssh` entry point to the attribute `SSHConnector` of its module each time an inventory
     is made, so the attribute is what is set. Host data `ssh_stock: true` goes back, for a host or for a run.
     """
+    FleetSSH.before_connecting = staticmethod(check_before_connecting)
     ssh.SSHConnector = FleetSSH  # type: ignore[misc]  # the one place where a class of pyinfra is replaced

@@ -2,8 +2,8 @@
 
 import inspect
 import socket
-from collections.abc import Iterable
-from typing import Any, Unpack
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Unpack
 
 from paramiko import Channel
 from pyinfra import logger
@@ -37,7 +37,11 @@ class FleetSSH(SSHConnector):
     `_get_pty`, `_stdin` or `_shell_executable=None` always take pyinfra's way, on a channel of their own.
     """
 
+    before_connecting: ClassVar[Callable[[State], None]] = staticmethod(lambda state: None)
+    """Called with the run's state before any host is connected to; what it raises ends the run."""
+
     def __init__(self, state: State, host: Host) -> None:
+        type(self).before_connecting(state)  # all hosts get their connectors before the first is connected to
         super().__init__(state, host)
         watch_executions()
         self._facts = FactCache(state, host)

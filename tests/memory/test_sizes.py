@@ -269,9 +269,9 @@ def refused(name: str, **given: Any) -> str:
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    assert refused("x").startswith("models.x: its size is not known (got 'x'); declare its shape and format, or give")
+    assert refused("x").startswith("models.x: its size is not known (got 'x'); add `shape` (a GGUF or")
     assert "models.x: its size is not known (got 'y:1b')" in refused("x", source="y:1b")
-    assert "x.gguf is not on this machine; declare" in refused("x", source="file:x.gguf", project=tmp_path)
+    assert "x.gguf is not on this machine; add `shape`" in refused("x", source="file:x.gguf", project=tmp_path)
     assert refused("x", shape=SHAPE).startswith("models.x.format: is missing, so its shape has no size; write one such")
     assert refused("x", format="q9").startswith("models.x.format: is no known format of weights (got 'q9'); write one")
     assert "models.x.shape.heads: is less than 1 (got 0)" in refused("x", shape={**SHAPE, "heads": 0})
