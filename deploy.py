@@ -9,6 +9,7 @@ from roles.base import base
 from roles.docker import docker
 from roles.engine_docker import engine_docker
 from roles.engine_native import engine_native, no_engine
+from roles.fetched import fetched, unused_images
 from roles.models import models
 from roles.nvidia_driver import nvidia_driver
 from roles.nvidia_toolkit import nvidia_toolkit
@@ -21,9 +22,12 @@ if node and node.instances:
     if node.runs_containers:
         docker(node)
         nvidia_toolkit(node)
+    fetched(node)
     engine_native(node)
     if node.runs_containers:
         engine_docker(node)
     models(node)
+    if node.runs_containers:
+        unused_images(node)
 elif node:
     no_engine(node)

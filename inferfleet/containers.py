@@ -14,7 +14,7 @@ from inferfleet.engines.ollama_host import ENVIRONMENT_DIR, UNIT_DIR
 from inferfleet.placed import Instance, PlacedGpu
 from inferfleet.plan import NodePlan
 from inferfleet.render import render
-from inferfleet.services import reached_at
+from inferfleet.services import ollama_host, reached_at
 
 # Ollama cuts what it is answering as soon as it is told to stop (0.32.15), so there is nothing to wait for.
 _DRAIN_S = 10
@@ -43,6 +43,11 @@ def question(node: NodePlan) -> dict[str, object]:
         "listens": {instance.name: instance.settings.host for instance in docker},
         "images": [image_of(node, instance).question for instance in docker],
     }
+
+
+def staying(node: NodePlan) -> dict[str, list[str]]:
+    """Instance -> the models that it must have in memory at all times."""
+    return {server.name: list(server.preload) for server in ollama_host(node).servers}
 
 
 def image_of(node: NodePlan, instance: Instance) -> Image:

@@ -29,7 +29,7 @@ def read_inventory(path: str) -> dict[str, HostData]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise FleetError(f"{path}: cannot be read: {last[0]}", "try `pyinfra PATH debug-inventory`")
+        raise FleetError(f"{path}: cannot be read: {last[0]}", f"try `pyinfra {path} debug-inventory`")
     # An inventory is a program, and may have printed something before.
     hosts: dict[str, HostData] = json.loads(done.stdout.splitlines()[-1])
     return hosts

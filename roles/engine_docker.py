@@ -2,13 +2,11 @@
 
 from pyinfra.api import deploy
 
-from inferfleet.operations import containers, images
+from inferfleet.operations import containers
 from inferfleet.plan import NodePlan
 
 
 @deploy("Containers")
 def engine_docker(node: NodePlan) -> None:
-    """Their images are on the host, each container runs as declared, and images that only we needed are gone."""
-    images.present(name="Images", declared=node)
+    """Each container runs as declared."""
     containers.services(name="Containers", declared=node)
-    images.pruned(name="Images no longer used", declared=node)

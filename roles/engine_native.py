@@ -1,4 +1,4 @@
-"""Ollama as systemd services, for the instances of the plan that run natively; what containers need of it too."""
+"""Ollama as systemd services, for the instances of the plan that run natively."""
 
 from pyinfra.api import deploy
 
@@ -9,12 +9,9 @@ from inferfleet.services import ollama_host
 
 @deploy("Ollama")
 def engine_native(node: NodePlan) -> None:
-    """The account, the pinned release and the services are as declared; what is no longer declared is gone."""
+    """The services are as declared; services and containers that are no longer declared are gone."""
     declared = ollama_host(node)
-    ollama.account(name="Account and store", declared=declared)
     ollama.containers_gone(name="Containers no longer declared", declared=declared)
-    if declared.services:
-        ollama.release(name=f"Release {declared.version}", declared=declared)
     ollama.services(name="Services", declared=declared)
 
 

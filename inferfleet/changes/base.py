@@ -53,3 +53,11 @@ class Changes:
     work: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[FileChange, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+def on_no_interface(address: str, state: Mapping[str, Any]) -> str:
+    """Why nothing can listen at `host:port` on this host; empty where something can, or where nobody could be asked."""
+    host = address.rpartition(":")[0].strip("[]")
+    if host not in state.get("away", []):
+        return ""
+    return f"host {host} is declared, and no interface of it has that address; correct `host` in engines.ollama"

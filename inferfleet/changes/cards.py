@@ -87,7 +87,7 @@ def _why_other(gpu: PlacedGpu, card: dict[str, Any]) -> str:
     """It is another card than the one declared, or divided otherwise."""
     known = _known(gpu)
     if not _is_called(gpu.model, known, card):
-        return f"card {gpu.index} is declared as {gpu.model}, it is a {card['name']}; {_CORRECT}"
+        return f"card {gpu.index} is declared as {gpu.model}, the host has {card['name']}; {_CORRECT}"
     if card["mig"]["mode"] and not (gpu.uuid or "").startswith("MIG-"):
         return (
             f"card {card['index']} is divided by MIG and cannot be used whole; "

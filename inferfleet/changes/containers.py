@@ -1,10 +1,10 @@
 """The instances' containers: units, environment files, and whether each running container is the declared one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from inferfleet.changes.base import Changes, Effect, FileChange
+from inferfleet.changes.base import Changes, Effect, FileChange, on_no_interface
 from inferfleet.engines import ollama
 from inferfleet.engines.container_host import LABEL, USER_PLACE, Container
 from inferfleet.engines.ollama_host import ENVIRONMENT_DIR, UNIT_DIR, OllamaHost
@@ -13,7 +13,6 @@ _UNIT_FILE = {"owner": "root", "mode": "644"}
 _SECRET_FILE = {"owner": "root", "mode": "600"}
 # `docker run` adds these where root's own `~/.docker/config.json` has `proxies` (docker/cli, `ParseProxyConfig`).
 _OF_CLIENT = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
-_HIDDEN = "(only root may read it)\n"
 
 
 def containers_gone(declared: OllamaHost, state: dict[str, Any]) -> Changes:
@@ -30,8 +29,8 @@ def containers(declared: Sequence[Container], state: dict[str, Any]) -> Changes:
 
     A host where a name or a port is another program's is refused, and nothing of the other is touched.
     """
-    if refused := [Effect("refuse", "this host", why) for c in declared if (why := _why_refused(c, state))]:
-        return Changes(tuple(refused))
+    if refused := dict.fromkeys(why for container in declared if (why := _why_refused(container, state))):
+        return Changes(tuple(Effect("refuse", "this host", why) for why in refused))
     effects: list[Effect] = []
     files: list[FileChange] = []
     restart: list[Container] = []
@@ -45,7 +44,17 @@ def containers(declared: Sequence[Container], state: dict[str, Any]) -> Changes:
             restart.append(container)
             running = container.name in _running(state)
             effects.append(Effect("restart" if running else "start", container.name, reason, interrupts=running))
-    return Changes(tuple(effects), _work(declared, restart), tuple(files))
+    return Changes(tuple(effects), _work(declared, restart), tuple(files), tuple(_shuffled(declared, state)))
+
+
+def _shuffled(declared: Sequence[Container], state: dict[str, Any]) -> Iterator[str]:
+    """The one cause, where several containers get each other's cards."""
+    running = {name: found["devices"] for name, found in state.get("containers", {}).items() if found["running"]}
+    others = [c for c in declared if c.name in running and set(running[c.name]) != set(c.devices)]
+    had = sorted(device for container in others for device in running[container.name])
+    if len(others) > 1 and had == sorted(device for container in others for device in container.devices):
+        names = ", ".join(container.name for container in others)
+        yield f"the host's cards have changed places, so {names} get each other's; give cards a `uuid` to keep them"
 
 
 def _why_refused(container: Container, state: dict[str, Any]) -> str:
@@ -57,27 +66,37 @@ def _why_refused(container: Container, state: dict[str, Any]) -> str:
         return f"{name}.service is another program's; give the instance another `name`"
     if who := state.get("ports", {}).get(str(container.port)):
         return f"port {container.port} of {name} is taken by {who}; give the instance another `port`, or stop that"
-    return ""
+    return on_no_interface(container.address, state)
 
 
 def _files(container: Container, found: dict[str, Any], user: str | None) -> list[FileChange]:
-    """The unit, and the environment whose text no diff shows."""
+    """The unit, and the environment, of which a diff does not show what is the user's own."""
     changed = []
     unit = container.unit.replace(USER_PLACE, user or ollama.USER)
     if found.get("file") != unit or found.get("file_owner") != _UNIT_FILE:
         changed.append(FileChange(container.unit_path, found.get("file"), unit))
     environment = found.get("environment")
     if environment != container.environment or found.get("environment_owner") != _SECRET_FILE:
-        before = None if environment is None else _HIDDEN
-        changed.append(FileChange(container.environment_path, before, _HIDDEN))
+        before = None if environment is None else _shown(environment)
+        changed.append(FileChange(container.environment_path, before, _shown(container.environment, environment)))
     return changed
+
+
+def _shown(environment: str, before: str | None = None) -> str:
+    """A file of variables as a diff may show it: of what is the user's own, the names and whether it changed."""
+    shown = []
+    for line in environment.splitlines():
+        name, _, _ = line.partition("=")
+        is_new = before is not None and line not in before.splitlines()
+        hidden = f"{name}=(not shown{', another one' if is_new else ''})" if "=" in line else "(not shown)"
+        shown.append(line if ollama.is_setting(name) else hidden)
+    return "\n".join([*shown, ""])
 
 
 def _why_written(change: FileChange) -> str:
     if change.before is None:
         return "is missing"
-    same = change.before == change.after and change.after != _HIDDEN
-    return "owner or mode is wrong" if same else "differs from what is declared"
+    return "owner or mode is wrong" if change.before == change.after else "differs from what is declared"
 
 
 def _enablement(container: Container, found: dict[str, Any]) -> list[Effect]:

@@ -28,10 +28,11 @@ def models(declared: OllamaHost, state: dict[str, Any], restarted: Collection[st
     loaded = {name: models for name, models in state.get("loaded", {}).items() if name not in anew}
     load = {s.name: _not_loaded(s.preload, found, loaded.get(s.name), bring) for s in declared.servers}
     effects = [Effect(_kind(entry), entry.name, bring[entry.name]) for entry in declared.store if entry.name in bring]
-    effects += [Effect("remove", name, "is no longer declared") for name in gone]
     effects += [
         Effect("load", f"{name} on {service}", "is not in memory") for service in load for name in load[service]
     ]
+    # Last, in the work as well: what is to take its place may be a typo.
+    effects += [Effect("remove", name, "is no longer declared") for name in gone]
     stale = [name for name in recorded if name not in names and name not in found]
     effects += [Effect("write", RECORD, f"{name} is recorded, but neither declared nor there") for name in stale]
     unhashed = sum(len(found[name]["new"]) for name in names if found.get(name) and name not in bring)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from inferfleet.changes.base import Changes, Effect, FileChange
+from inferfleet.changes.base import Changes, Effect, FileChange, on_no_interface
 from inferfleet.engines import ollama
 from inferfleet.engines.ollama_host import MARK, UNIT_DIR, OllamaHost, Service
 
@@ -16,10 +16,8 @@ def services(declared: OllamaHost, state: dict[str, Any]) -> Changes:
     A host where a name would take over the unit of another program is refused.
     """
     stranger = state.get("stranger")
-    if refused := [
-        Effect("refuse", "this host", _TAKEN.format(s.name)) for s in declared.services if _is_taken(s, state)
-    ]:
-        return Changes(tuple(refused), {"restart": []})
+    if refused := dict.fromkeys(why for service in declared.services if (why := _why_refused(service, state))):
+        return Changes(tuple(Effect("refuse", "this host", why) for why in refused), {"restart": []})
     effects: list[Effect] = []
     files: list[FileChange] = []
     restart: list[str] = []
@@ -41,9 +39,14 @@ def services(declared: OllamaHost, state: dict[str, Any]) -> Changes:
             running = found.get("active") == "active"
             effects.append(Effect("restart" if running else "start", service.name, reason, interrupts=running))
     gone = [name for name in state.get("ours", []) if name not in [s.name for s in declared.services]]
-    why = {name: "is to run in Docker" if name in declared.containers else "is no longer declared" for name in gone}
-    effects += [Effect("remove", name, why[name], interrupts=True) for name in gone]
+    to_docker = {name: "is to run in Docker" for name in gone if name in declared.containers}
+    effects += [Effect("remove", n, to_docker.get(n, "is no longer declared"), interrupts=True) for n in gone]
     return Changes(tuple(effects), _work(declared, links, restart, gone, stranger), tuple(files))
+
+
+def _why_refused(service: Service, state: dict[str, Any]) -> str:
+    taken = _TAKEN.format(service.name) if _is_taken(service, state) else ""
+    return taken or on_no_interface(service.address, state)
 
 
 def _is_taken(service: Service, state: dict[str, Any]) -> bool:
@@ -119,6 +122,7 @@ def _work(
         "names": [s.name for s in declared.services],
         "restart": [[s.name, s.address] for s in declared.services if s.name in restart],
         "environment": {s.name: s.environment for s in declared.services if s.name in restart},
+        "stay": {server.name: list(server.preload) for server in declared.servers if server.name in restart},
         "remove": gone,
         "version": declared.version,
     }

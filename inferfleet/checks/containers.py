@@ -3,6 +3,8 @@
 from inferfleet.changes import started_otherwise
 from inferfleet.checks.base import Target
 
+STRANGERS = "a container of that name is another program's"
+
 
 def is_running(name: str, target: Target) -> str:
     """The unit is active now and enabled at boot, and its container runs."""
@@ -10,6 +12,8 @@ def is_running(name: str, target: Target) -> str:
     unit, container = state["units"][name], state["containers"].get(name)
     if state["docker"]:
         return str(state["docker"])
+    if container and not container["ours"]:
+        return STRANGERS
     if unit["active"] != "active":
         return f"the unit is {unit['active'] or 'missing'}"
     if not container or not container["running"]:
@@ -20,6 +24,8 @@ def is_running(name: str, target: Target) -> str:
 def started_as_declared(name: str, target: Target) -> str:
     """The running container has the declared settings, cards and image: not the unit's file, the container."""
     found = target.containers["containers"].get(name)
+    if found and not found["ours"]:
+        return STRANGERS
     if not found or not found["running"]:
         return "its container does not run"
     otherwise = started_otherwise(target.declared_containers[name], target.containers)

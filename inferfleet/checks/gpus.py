@@ -5,6 +5,7 @@ from typing import Any
 from inferfleet.changes import cards, driver, with_uuids
 from inferfleet.checks.base import Peak, Target
 from inferfleet.checks.cards import sees_exactly
+from inferfleet.checks.containers import STRANGERS
 from inferfleet.checks.models import same
 from inferfleet.declared import nvidia_host
 from inferfleet.placed import Instance, PlacedGpu
@@ -20,6 +21,9 @@ def are_well(node: NodePlan, target: Target) -> str:
 
 def sees_its_cards(instance: Instance, target: Target) -> str:
     """The container sees the nodes of its cards and no others, and may open them: now, whatever it was started with."""
+    container = target.containers["containers"].get(instance.name)
+    if container and not container["ours"]:
+        return STRANGERS
     devices = [card.uuid or str(card.index) for card in _uuids(instance, target)]
     minors = {card["uuid"]: card["minor"] for card in target.gpus["cards"] if not card["error"]}
     return sees_exactly(instance.name, devices, target.container_cards, minors)

@@ -29,7 +29,12 @@ def started_as_declared(service: Service, target: Target) -> str:
 def has_version(server: Server, version: str, target: Target) -> str:
     """The API says the declared version."""
     found = target.report["version"].get(server.name)
-    return "" if found == version else f"it answers as {found}" if found else f"nothing answers at {server.address}"
+    if found:
+        return "" if found == version else f"it answers as {found}"
+    port = int(server.address.rpartition(":")[2])
+    if any(at == port for _, at in target.listening):
+        return f"something listens at {server.address}, and does not answer as Ollama does"
+    return f"nothing answers at {server.address}"
 
 
 def listens_narrowly(host: str, port: int, target: Target) -> str:

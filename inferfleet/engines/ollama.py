@@ -36,9 +36,14 @@ def container_environment(instance: Instance) -> dict[str, str]:
     return {**listens, **_settings(instance), **no_card, **instance.settings.environment}
 
 
+def is_setting(name: str) -> bool:
+    """Whether a variable is one of ours, so that its value may be shown; the others are the user's own."""
+    return name in OWNED_ENVIRONMENT
+
+
 def different(name: str, got: str | None, declared: str) -> str:
     """A variable that is not as declared, in words; of those that are the user's own no value is shown."""
-    if name not in OWNED_ENVIRONMENT:
+    if not is_setting(name):
         return f"another {name} than is declared" if got is not None else f"no {name}, one is declared"
     return f"{name}={got if got is not None else '(unset)'}, declared is {declared}"
 

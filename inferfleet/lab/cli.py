@@ -169,10 +169,13 @@ def gpu(name: str | None, host: str, switch: str | None, card: int, off: bool) -
     found = _host(name, host)
     if switch:
         found.gpus.switch(switch, card, on=not off)
-        click.echo(f"{host}: {switch} {'undone' if off else 'on'}: {SWITCHES[switch].words}")
+        what = SWITCHES[switch]
+        stays = f"; its line in the kernel log stays until: inferfleet lab reboot {host}" if off and what.stays else ""
+        click.echo(f"{host}: {switch} {'off' if off else 'on'}: {what.words}{stays}")
         return
     for each in found.gpus:
-        click.echo(f"{each.index}  {each.uuid}  {each.pci}  {each.memory_mib} MiB  {each.name}")
+        wrong = f"  ({', '.join(each.faults)})" if each.faults else ""
+        click.echo(f"{each.index}  {each.uuid}  {each.pci}  {each.memory_mib} MiB  {each.name}{wrong}")
 
 
 lab.add_command(mirror_command)

@@ -8,7 +8,7 @@ from pyinfra.context import host
 
 from inferfleet import changes
 from inferfleet.changes import Changes
-from inferfleet.containers import containers_of, question
+from inferfleet.containers import containers_of, question, staying
 from inferfleet.engines.container_host import Container
 from inferfleet.facts.containers import ContainerState
 from inferfleet.operations.effects import converging, decided
@@ -24,7 +24,7 @@ def services(declared: NodePlan) -> tuple[Changes, list[StringCommand]]:
     made, state = _asked(declared)
 
     def work(found: Changes) -> list[StringCommand]:
-        return [told("container_units", found.work)]
+        return [told("container_units", dict(found.work, stay=staying(declared)))]
 
     return decided(lambda: changes.containers(made, state), state, work)
 

@@ -24,6 +24,8 @@ Announced = dict[tuple[str, str], tuple[Effect, ...]]
 
 _NOT_ROOT = "pyinfra is not root there; set _sudo = True in the inventory"
 _announced: WeakKeyDictionary[State, Announced] = WeakKeyDictionary()
+# Run -> host name -> the operation that refused the host while preparing.
+_refusing: WeakKeyDictionary[State, dict[str, str]] = WeakKeyDictionary()
 _warned: WeakKeyDictionary[State, set[tuple[str, str]]] = WeakKeyDictionary()
 
 
@@ -36,15 +38,20 @@ def converging(decide: Decide[P]) -> Callable[P, Any]:
 
     @wraps(decide)
     def act(*args: P.args, **kwargs: P.kwargs) -> Generator[StringCommand, None, None]:
+        host, state = ctx_host.get(), ctx_state.get()
+        if _was_refused(state, host):
+            host.noop("the host is refused")
+            return
         changes, commands = decide(*args, **kwargs)
         if bool(changes.effects) != bool(commands):
             raise ValueError(f"{decide.__name__}: effects and commands must come together")
-        host, state = ctx_host.get(), ctx_state.get()
         _warn(state, host, changes)
         if not commands:
             host.noop("as declared")
             return
         _announce(state, host, changes)
+        if any(effect.kind == "refuse" for effect in changes.effects):
+            _note_refusal(state, host)
         yield from commands
 
     made = operation()(act)
@@ -85,6 +92,23 @@ def _refused(why: str) -> Changes:
 def effects(state: State) -> Announced:
     """What every prepared operation announced: (host name, operation hash) -> effects."""
     return _announced.get(state, {})
+
+
+def _note_refusal(state: State, host: Host) -> None:
+    """From a refused host no dry run promises more, and it exits with 1 as the run itself would."""
+    if not state.is_executing:
+        _refusing.setdefault(state, {})[host.name] = host.current_op_hash or ""
+        state.failed_hosts.add(host)
+
+
+def _was_refused(state: State, host: Host) -> bool:
+    """Whether an operation before refused the host while preparing. The run itself judges anew, and fails by itself."""
+    refusing = _refusing.get(state, {})
+    if not state.is_executing:
+        return refusing.get(host.name, host.current_op_hash or "") != (host.current_op_hash or "")
+    if refusing.pop(host.name, None) is not None:
+        state.failed_hosts.discard(host)
+    return False
 
 
 def _warn(state: State, host: Host, changes: Changes) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from inferfleet.remote.docker_api import Docker, DockerError, docker_path, docker_runs
 from inferfleet.remote.images_state import images_state
-from inferfleet.remote.look import MARK, owner, read, systemctl_show
+from inferfleet.remote.look import MARK, not_ours, owner, read, systemctl_show
 from inferfleet.remote.units import version_at
 
 LABEL = "inferfleet.instance"
@@ -173,6 +173,7 @@ def main(ask: dict[str, Any]) -> None:
         "units": {name: unit(name, shown.get(name, {}), ask) for name in names},
         "ours": ours,
         "containers": found,
+        "away": not_ours(list(ask["listens"].values())),
         "ports": ports_taken(ask, published, natives(ask["unit_dir"])),
         "images": images,
         "version": {name: version_at(address, BUSY_S) for name, address in ask["addresses"].items()},

@@ -1,6 +1,7 @@
 """Remove containers that are declared no longer; write the others' units, start or restart what must be.
 
-Told {"remove", "unit_dir", "environment_dir"}, or {"user", "user_place", "unit_dir", "units", "restart"}.
+Told {"remove", "unit_dir", "environment_dir"}, or {"user", "user_place", "unit_dir", "units", "restart",
+"stay"}.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import json
 import os
 import pwd
 import sys
-import time
 from typing import Any
 
 from inferfleet.remote.docker_api import Docker, DockerError, docker_path, docker_runs
 from inferfleet.remote.files import write_file
 from inferfleet.remote.look import container_units
-from inferfleet.remote.units import fail, journal, say, systemctl, version_at
+from inferfleet.remote.ollama_memory import in_memory, load_again
+from inferfleet.remote.units import await_version, fail, say, systemctl
 
 DROP_IN = "zz-inferfleet.conf"
 LABEL = "inferfleet.instance"
@@ -70,11 +71,7 @@ def put(name: str, texts: list[str], work: dict[str, Any], user: str) -> None:
 def restart(docker: Docker, name: str, address: str, version: str, digest: str) -> None:
     """Made anew, and answering as that version; what answers must be this unit's own container."""
     systemctl("restart", name)
-    end = time.monotonic() + READY_S
-    while version_at(address) != version or spec_of(docker, name) != digest:
-        if time.monotonic() > end:
-            fail(f"{name} does not answer as {version} at {address} after {READY_S} s: {journal(name)}")
-        time.sleep(0.1)
+    await_version(name, address, version, READY_S, lambda: spec_of(docker, name) == digest)
     say(f"{name} answers at {address}")
 
 
@@ -94,7 +91,10 @@ def main(work: dict[str, Any]) -> None:
         systemctl("unmask", "--quiet", *units)
         systemctl("enable", "--quiet", *units)
     for name, address, version, digest in work.get("restart", ()):
+        # One after the other, so that the others answer meanwhile, and at once.
+        had = in_memory(address, work["stay"][name])
         restart(docker, name, address, version, digest)
+        load_again(address, had)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,8 @@ def explained(docker: Docker, name: str, origin: str, error: DockerError) -> Fai
     if "verification failed" in said or "mismatched" in said:
         return Failed(f"{name}: {origin} gave another image than the declared one; it was not kept: {said}")
     if "manifest unknown" in said or "not found" in said or error.status == 404:
-        return Failed(f"{name}: {origin} has no such image: {said}")
+        part = "digest" if "@" in name else "tag"
+        return Failed(f"{name}: {origin} has no such image: {said}; check the {part} in engines.ollama.image")
     return Failed(f"{name}: {said}")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
 import pwd
+import socket
 import stat
 import subprocess
 import sys
@@ -51,6 +53,18 @@ def container_units(unit_dir: str) -> list[str]:
     texts = {path: read(path) or "" for path in glob.glob(f"{unit_dir}/*.service")}
     ours = [path for path, text in texts.items() if text.startswith(MARK) and "/usr/bin/docker run" in text]
     return sorted(os.path.basename(path)[: -len(".service")] for path in ours)
+
+
+def not_ours(addresses: list[str]) -> list[str]:
+    """Those of these addresses that no interface of this host has, so that nothing can listen on them."""
+    found = []
+    for address in sorted(set(addresses)):
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as one:
+                one.bind((address, 0))
+        except OSError as error:
+            found += [address] if error.errno == errno.EADDRNOTAVAIL else []
+    return found
 
 
 def systemctl_show(names: list[str]) -> dict[str, dict[str, str]]:

@@ -14,19 +14,27 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+_STRANGER = "something else listens there, which does not speak as Ollama does"
 # This host itself is never asked through a proxy, whatever the environment says.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def post(address: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a request; a RuntimeError with Ollama's own words where it refuses."""
+    """The answer to a request.
+
+    Raises:
+        RuntimeError: it refuses, in Ollama's own words; or what listens there is not Ollama.
+    """
     request = urllib.request.Request(f"http://{address}{path}", json.dumps(body).encode() if body else None)
     try:
         with _DIRECT.open(request, timeout=300) as answer:
-            found = json.load(answer)
+            return dict(json.load(answer))
     except urllib.error.HTTPError as error:
-        raise RuntimeError(f"{path} answers {error.code}: {error.read().decode('utf-8', 'replace').strip()}") from error
-    return dict(found)
+        said = error.read().decode("utf-8", "replace").strip()
+        # Ollama refuses with an object; a page is another program's.
+        raise RuntimeError(f"{path} answers {error.code}: {said}" if said.startswith("{") else _STRANGER) from error
+    except (ValueError, http.client.BadStatusLine) as error:
+        raise RuntimeError(_STRANGER) from error
 
 
 def chat(work: dict[str, Any], prompt: str) -> dict[str, Any]:

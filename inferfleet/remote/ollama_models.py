@@ -1,4 +1,4 @@
-"""Bring the declared models into the store, remove what we brought and nobody declares, load what must stay loaded.
+"""Bring the declared models into the store, load what must stay loaded, remove what we brought and nobody declares.
 
 Told {"models_dir", "proxy", "record", "addresses", "bring", "known", "checked", "broken", "remove", "forget", "load",
 "stay"}. The record says which names we brought (written before the work, so that a killed run still knows) and which
@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import sys
 import time
 import urllib.error
@@ -20,6 +21,7 @@ import urllib.request
 from typing import Any, BinaryIO
 
 from inferfleet.remote.ollama_api import PATIENCE_S, Failed, ask, call, follow, say
+from inferfleet.remote.ollama_memory import load
 from inferfleet.remote.ollama_store import blob_path, digests, fingerprint, manifest_digest, sha256_of, weights
 
 
@@ -180,26 +182,39 @@ def unload(work: dict[str, Any], name: str) -> None:
                 ask(address, "/api/generate", {"model": name, "keep_alive": 0, "stream": False})
 
 
-def load(address: str, name: str) -> None:
-    """The model is in an instance's memory and stays there."""
-    started = time.time()
-    can = ask(address, "/api/show", {"model": name}).get("capabilities", [])
-    if "embedding" in can and "completion" not in can:
-        ask(address, "/api/embed", {"model": name, "input": "", "keep_alive": -1}, PATIENCE_S)
-    else:
-        ask(address, "/api/generate", {"model": name, "keep_alive": -1, "stream": False}, PATIENCE_S)
-    say(f"{name} is in memory at {address} after {time.time() - started:.1f} s")
-
-
-def all_stay(work: dict[str, Any], failures: dict[str, str]) -> None:
+def all_stay(work: dict[str, Any]) -> None:
     """What was loaded has not driven out what must stay, too: each run would load one and drive out the other."""
     for service, names in work["stay"].items():
         there = [model["name"] for model in ask(work["addresses"][service], "/api/ps")["models"]]
         held = [weights(digests(work["models_dir"], n)[1]) for n in there if manifest_digest(work["models_dir"], n)]
-        for name in (name for name in names if name not in failures):
+        for name in names:
             if name not in there and weights(digests(work["models_dir"], name)[1]) not in held:
                 do = "lower `context` or `parallel`, place fewer models on it, or set `max_loaded_models`"
                 raise Failed(f"{name} left the memory of {service} when others came: they do not fit together; {do}")
+
+
+def explained(work: dict[str, Any], said: str) -> str:
+    """Why a model could not be brought. Nothing is deleted to make room: what is there may be what everybody uses."""
+    if "no space left" not in said.lower():
+        return said
+    free = shutil.disk_usage(work["models_dir"]).free // 10**6
+    kept = f"{', '.join(work['remove'])} would go once all else is there; " if work["remove"] else ""
+    return f"{said}: disk is full: {work['models_dir']} has {free} MB free; {kept}make room, or remove a model by hand"
+
+
+def remove_all(work: dict[str, Any], record: dict[str, Any], puller: str) -> None:
+    """What is declared no longer is gone."""
+    for name in work["remove"]:
+        call(puller, "/api/delete", {"model": name}, "DELETE").close()
+        record["models"].pop(name, None)
+        write_record(work["record"], record)
+        say(f"{name} is removed")
+
+
+def kept(work: dict[str, Any]) -> list[str]:
+    """What is said of models that stay because others could not be brought."""
+    names = ", ".join(work["remove"])
+    return [f"{names}: no longer declared, and stays until all declared models are there"] if names else []
 
 
 def bring_all(work: dict[str, Any], record: dict[str, Any], puller: str) -> dict[str, str]:
@@ -222,7 +237,7 @@ def bring_all(work: dict[str, Any], record: dict[str, Any], puller: str) -> dict
                 record["models"].pop(source_of(order), None)
             unload(work, order["name"])
         except (Failed, OSError) as error:
-            failures[order["name"]] = str(error)
+            failures[order["name"]] = explained(work, str(error))
             continue
         record["models"][order["name"]] = {"recipe": order["recipe"], "manifest": manifest, "ours": order["ours"]}
         write_record(work["record"], record)
@@ -232,8 +247,10 @@ def bring_all(work: dict[str, Any], record: dict[str, Any], puller: str) -> dict
 def main(work: dict[str, Any]) -> None:
     """Bring it about. One instance does all the fetching, because they share one store.
 
+    A model goes only when every declared one is there and in memory: the one that is to replace it may be a typo.
+
     Raises:
-        Failed: one line for each model that could not be brought; all others are.
+        Failed: one line for each model that could not be brought; all others are, and none is removed.
     """
     os.environ.update(work["proxy"])
     record, addresses = read_record(work["record"]), work["addresses"]
@@ -241,20 +258,19 @@ def main(work: dict[str, Any]) -> None:
     for name in work["forget"]:
         record["models"].pop(name, None)
     failures = bring_all(work, record, puller)
-    for name in work["remove"]:
-        unload(work, name)
-        call(puller, "/api/delete", {"model": name}, "DELETE").close()
-        record["models"].pop(name, None)
-        say(f"{name} is removed")
     check_blobs(work, record, [name for name in work["known"] if name not in failures])
     write_record(work["record"], record)
+    if not failures:
+        for name in work["remove"]:
+            unload(work, name)
     for service, names in work["load"].items():
         for name in names:
             if name not in failures:
                 load(addresses[service], name)
-    all_stay(work, failures)
     if failures:
-        raise Failed("\nollama models: ".join(failures.values()))
+        raise Failed("\nollama models: ".join([*failures.values(), *kept(work)]))
+    all_stay(work)
+    remove_all(work, record, puller)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Write the units, remove those no longer declared, start or restart what must be, wait until each answers.
 
-Told {"mark", "unit_dir", "files", "links", "enable", "names", "restart", "environment", "remove", "version"}.
+Told {"mark", "unit_dir", "files", "links", "enable", "names", "restart", "environment", "stay", "remove", "version"}.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from typing import Any
 
 from inferfleet.remote.files import write_file
 from inferfleet.remote.look import read
-from inferfleet.remote.units import fail, journal, say, systemctl, version_at
+from inferfleet.remote.ollama_memory import in_memory, load_again
+from inferfleet.remote.units import await_version, fail, say, systemctl
 
 DROP_IN = "zz-inferfleet.conf"
 READY_S = 90
@@ -81,11 +81,7 @@ def not_as_declared(name: str, environment: dict[str, str]) -> str:
 def restart(name: str, address: str, version: str, environment: dict[str, str]) -> None:
     """Start it anew and wait until it answers as that version; what answers must be this unit's own process."""
     systemctl("restart", name)
-    end = time.monotonic() + READY_S
-    while version_at(address) != version:
-        if time.monotonic() > end:
-            fail(f"{name} does not answer as {version} at {address} after {READY_S} s: {journal(name)}")
-        time.sleep(0.1)
+    await_version(name, address, version, READY_S, lambda: True)
     if wrong := not_as_declared(name, environment):
         fail(f"{name} answers at {address}, but {wrong}")
     say(f"{name} answers at {address}")
@@ -112,7 +108,10 @@ def main(work: dict[str, Any]) -> None:
         systemctl("unmask", "--quiet", *work["enable"])
         systemctl("enable", "--quiet", *work["enable"])
     for name, address in work["restart"]:
+        # One after the other, so that the others answer meanwhile, and at once.
+        had = in_memory(address, work["stay"][name])
         restart(name, address, work["version"], work["environment"][name])
+        load_again(address, had)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import sys
 import urllib.request
 from typing import Any
 
-from inferfleet.remote.look import MARK, container_units, owner, read, read_json, systemctl_show
+from inferfleet.remote.look import MARK, container_units, not_ours, owner, read, read_json, systemctl_show
 from inferfleet.remote.ollama_store import fingerprint, sha256_of
 
 DROP_IN = "zz-inferfleet.conf"
@@ -240,6 +240,7 @@ def main(ask: dict[str, Any]) -> None:
         "release": release(ask["root"]),
         "units": {name: unit(name, shown.get(name, {}), ask["unit_dir"]) for name in names},
         "ours": ours,
+        "away": not_ours([address.rpartition(":")[0].strip("[]") for address in ask["addresses"].values()]),
         "containers": containers(ask),
         "stranger": stranger(ask["unit_dir"]),
         "models": models(ask["models_dir"], record["blobs"], ask["models"]),

@@ -3,6 +3,7 @@
 Nouns, one file each: `node` (its GPUs and instances), `engine`, `model`, `sources`.
 """
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from inferfleet.errors import SpecError
 from inferfleet.spec import wording
 from inferfleet.spec.docker import AddressPool, Docker
 from inferfleet.spec.engine import Engines, OllamaEngine
+from inferfleet.spec.images_wrong import images_wrong
 from inferfleet.spec.model import NAME, Model, tagged
 from inferfleet.spec.node import DeclaredInstance, Gpu, Node
 from inferfleet.spec.nvidia import Driver, Toolkit
@@ -61,12 +63,7 @@ def parse_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> Fleet:
         SpecError: with one line for each mistake, in the order of the inventory.
     """
     nodes = {name: data for name, data in hosts.items() if "gpus" in data or "instances" in data}
-    mistakes = [
-        f"{name}: unknown key {key!r}; did you mean {meant!r}?"
-        for name, data in hosts.items()
-        for key, meant in _NEAR_MISSES.items()
-        if key in data
-    ]
+    mistakes = [line for name, data in hosts.items() for line in _near_misses(name, data)]
     if not nodes:
         none = "inventory: no host has `gpus` or `instances`; say on which hosts the fleet runs"
         raise SpecError(mistakes or [none])
@@ -81,10 +78,22 @@ def parse_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> Fleet:
         raise SpecError(dict.fromkeys(mistakes))
     made = (FleetNode(n, parsed[n], engines[n], sources[n], docker[n], driver[n], toolkit[n]) for n in nodes)
     fleet = Fleet(tuple(made), tuple(models))
-    checks = (_uuids_twice(fleet.nodes), _engines_there(fleet), _sources_wrong(fleet.models))
+    images = images_wrong({n.name: (n.node, n.engines.ollama) for n in fleet.nodes})
+    checks = (_uuids_twice(fleet.nodes), _engines_there(fleet), _sources_wrong(fleet.models), images)
     if wrong := [line for lines in checks for line in lines]:
         raise SpecError(wrong)
     return fleet
+
+
+def _near_misses(name: str, data: Mapping[str, Any]) -> Iterator[str]:
+    """Misspelt keys of ours. One of those that make a host a node would take the host out of the fleet in silence."""
+    known = {key: meant for key, meant in _NEAR_MISSES.items() if key in data}
+    for key, value in ((key, value) for key, value in data.items() if isinstance(key, str)):
+        # Lists are what these two hold; what else looks like them is more likely the user's own.
+        near = difflib.get_close_matches(key, ("gpus", "instances"), 1, 0.75 if isinstance(value, list) else 0.85)
+        if near and key not in KEYS:
+            known.setdefault(key, near[0])
+    yield from (f"{name}: unknown key {key!r}; did you mean {meant!r}?" for key, meant in known.items())
 
 
 N = TypeVar("N", bound=BaseModel)

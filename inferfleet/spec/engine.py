@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from inferfleet.spec.base import Noun, Port, mistake
-from inferfleet.spec.image import FORM, Reference
+from inferfleet.spec.image import Reference, what_to_write
 from inferfleet.spec.server import ServerEngine
 
 _DURATION = re.compile(r"(\d+(\.\d+)?(ms|s|m|h))+")
@@ -120,7 +120,7 @@ class OllamaEngine(Noun):
         try:
             return value if value is None else str(Reference.parse(value))
         except ValueError as error:
-            raise mistake("is not an image", FORM) from error
+            raise mistake("is not an image", what_to_write(str(value))) from error
 
     @field_validator("image_archive")
     @classmethod
@@ -143,7 +143,7 @@ class OllamaEngine(Noun):
             address = ipaddress.ip_address(value)
         except ValueError:
             raise mistake(
-                "is not an IP address", "write an address of the host, such as 127.0.0.1 or 0.0.0.0"
+                "is not an IP address", "write 127.0.0.1, or an address of the host in a private network"
             ) from None
         if "%" in value:
             raise mistake("is an address of one link", "write an address without %interface")

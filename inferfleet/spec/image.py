@@ -14,6 +14,14 @@ _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
+def what_to_write(text: str) -> str:
+    """What to do about a text that is not the name of an image."""
+    _, at, digest = text.partition("@")
+    if at and not _DIGEST.fullmatch(digest):
+        return "a digest is @sha256: and 64 lower-case hexadecimal digits, as `docker image inspect` prints it"
+    return FORM
+
+
 @dataclass(frozen=True)
 class Reference:
     """The name of an image.
@@ -46,7 +54,7 @@ class Reference:
         wanted = [(_REGISTRY, registry, True), (_REPOSITORY, repository, True)]
         wanted += [(_TAG, tag, bool(colon)), (_DIGEST, digest, bool(at))]
         if not all(form.fullmatch(part) for form, part, is_there in wanted if is_there):
-            raise ValueError(f"is not an image (got {text!r}); {FORM}")
+            raise ValueError(f"is not an image (got {text!r}); {what_to_write(text)}")
         if registry in (HUB, f"index.{HUB}"):
             registry, repository = HUB, repository if "/" in repository else f"library/{repository}"
         return cls(registry, repository, tag or None, digest or None)

@@ -10,6 +10,9 @@ from inferfleet.spec.engine import Runtime
 
 _UUID = re.compile(r"(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
+# `4xA30`, `4 x A30`.
+CARDS = re.compile(r"(\d+) ?[x*] ?(\w[\w -]*)")
+
 
 class Gpu(Noun):
     """One card as the inventory declares it."""
@@ -45,6 +48,8 @@ class Gpu(Noun):
 def _gpu_from_name(value: Any) -> Any:
     """`"A30"` is short for `{"model": "A30"}`."""
     if isinstance(value, str):
+        if several := CARDS.fullmatch(value):
+            raise mistake("is not a card's name", f'write ["{several[2]}"] * {several[1]} for several')
         return {"model": value}
     if not isinstance(value, dict | Gpu):
         raise mistake("is not a card", 'write its name, as in "A30", or {"model": "A30", ...}')

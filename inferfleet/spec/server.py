@@ -40,5 +40,5 @@ class ServerEngine(Noun):
             return str(ipaddress.ip_address(value))
         except ValueError:
             raise mistake(
-                "is not an IP address", "write an address of the host, such as 127.0.0.1 or 0.0.0.0"
+                "is not an IP address", "write 127.0.0.1, or an address of the host in a private network"
             ) from None

@@ -7,6 +7,10 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from inferfleet.spec.engine import OllamaEngine
+from inferfleet.spec.node import CARDS, DeclaredInstance
+from inferfleet.spec.server import ServerEngine
+
 _BARE = "write it without quotes or unit"
 # Kind of pydantic's error -> what is wrong, what to do.
 _MUST_BE = {
@@ -81,8 +85,10 @@ def lines(error: ValidationError, where: str, data: Any, noun: type[BaseModel]) 
 
 def _joined(place: str, texts: list[_Text]) -> Iterator[str]:
     """Members of a union each complain about the same value: one line says what any of them would take."""
-    for got in dict.fromkeys(text.got for text in texts):
-        of_value = [text for text in texts if text.got == got]
+    # What says no value, such as an unknown key, is a matter of its own.
+    for about in dict.fromkeys((text.got, "" if text.got else text.wrong) for text in texts):
+        got = about[0]
+        of_value = [text for text in texts if (text.got, "" if text.got else text.wrong) == about]
         wrongs = list(dict.fromkeys(text.wrong for text in of_value))
         todo = of_value[0].todo if len(wrongs) == 1 else f"write one of them: {of_value[0].meaning}"
         wrong = " or ".join(wrongs).replace(" or must be ", " or ")
@@ -110,7 +116,7 @@ def _text(detail: ErrorDetails, value: Any, noun: type[BaseModel]) -> _Text:
     if kind == "inferfleet":
         return _Text(context["wrong"], "" if isinstance(value, Mapping | list) else shown(value), context["todo"])
     if kind == "extra_forbidden":
-        return _Text(f"unknown key {value!r}", "", unknown_key(str(value), list(_class_at(detail, noun).model_fields)))
+        return _Text(f"unknown key {value!r}", "", _unknown(str(value), _class_at(detail, noun)))
     if kind == "invalid_key":
         return _Text(f"the key {shown(value)} is no text", "", "put it in quotes")
     meaning = _meaning(detail, noun)
@@ -123,8 +129,24 @@ def _text(detail: ErrorDetails, value: Any, noun: type[BaseModel]) -> _Text:
     if kind in _BOUNDS:
         key, wrong, phrase = _BOUNDS[kind]
         return _Text(wrong, shown(value), f"write {phrase} {context[key]:.12g}: {meaning}", meaning)
+    if kind == "tuple_type" and detail["loc"] == ("gpus",) and (todo := _cards(value)):
+        return _Text("must be a list", shown(value), todo)
     wrong, todo = _MUST_BE.get(kind, (detail["msg"].lower(), f"write it anew: {meaning}"))
     return _Text(wrong, shown(value), todo, meaning)
+
+
+def _unknown(key: str, noun: type[BaseModel]) -> str:
+    if noun is DeclaredInstance and key in {**OllamaEngine.model_fields, **ServerEngine.model_fields}:
+        return "it belongs to the engine: set it under `engines` of this host or its group, for all its instances"
+    return unknown_key(key, list(noun.model_fields))
+
+
+def _cards(value: Any) -> str:
+    """What to write for `"4xA30"` or `4`."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return f'write ["A30"] * {value}, with the name of the card'
+    several = CARDS.fullmatch(value) if isinstance(value, str) else None
+    return f'write ["{several[2]}"] * {several[1]}' if several else ""
 
 
 def _class_at(detail: ErrorDetails, noun: type[BaseModel]) -> type[BaseModel]:

@@ -72,7 +72,8 @@ def logged(xid: int, pci: str = "0000:17:00.0") -> State:
 
 BAD: dict[str, tuple[list[PlacedGpu], State, str]] = {
     "another model": (
-        declared(), called("NVIDIA A300"), "card 0 is declared as A30, it is a NVIDIA A300; correct the inventory"),
+        declared(), called("NVIDIA A300"),
+        "card 0 is declared as A30, the host has NVIDIA A300; correct the inventory"),
     "another memory": (
         declared(gib=40), machines.state("4xa30"),
         "card 0 is declared with 40 GiB, it has 24.0; correct the inventory"),

@@ -1,5 +1,6 @@
 """A host's containers against what is declared: each difference is one effect in words, and nothing else moves."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,7 +81,7 @@ CASES: dict[str, tuple[str, Any, list[str]]] = {
     ),
     "environment gone": (f"{UNIT}|environment", None, [f"write {FIRST.environment_path}: is missing"]),
     "environment readable": (
-        f"{UNIT}|environment_owner|mode", "644", [f"write {FIRST.environment_path}: differs from what is declared"],
+        f"{UNIT}|environment_owner|mode", "644", [f"write {FIRST.environment_path}: owner or mode is wrong"],
     ),
     "disabled": (f"{UNIT}|enabled", "disabled", ["enable ollama-gpu0: does not start at boot"]),
     "masked": (f"{UNIT}|load", "masked", ["repair ollama-gpu0: is masked"]),
@@ -202,16 +203,49 @@ def test_where_an_image_was_pulled_from_is_no_difference() -> None:
     assert _said(spoiled(state_of(DECLARED), (f"{UNIT}|command", words), (f"{RUNNING}|reference", elsewhere))) == []
 
 
+def test_an_address_that_the_host_has_not_is_refused_once() -> None:
+    """Else each container is taken down for one that cannot start."""
+    state = spoiled(state_of(DECLARED), ("away", ["127.0.0.1"]), ("version|ollama-gpu0", None))
+    why = "host 127.0.0.1 is declared, and no interface of it has that address; correct `host` in engines.ollama"
+    assert _said(state) == [f"refuse this host: {why}"]
+    assert _said(spoiled(state_of(DECLARED), ("away", ["10.9.9.9"]))) == []
+
+
+def test_cards_that_changed_places_are_named_once() -> None:
+    moved = (f"{RUNNING}|devices", list(SECOND.devices)), ("containers|ollama-gpu1|devices", list(FIRST.devices))
+    (warning,) = changes.containers(DECLARED, spoiled(state_of(DECLARED), *moved)).warnings
+    assert warning.startswith("the host's cards have changed places, so ollama-gpu0, ollama-gpu1 get each other's")
+    assert changes.containers(DECLARED, spoiled(state_of(DECLARED), moved[0])).warnings == ()
+    assert changes.containers(DECLARED, state_of(DECLARED)).warnings == ()
+
+
 def test_bare_host() -> None:
     """A host without python3 cannot answer; everything is missing there."""
     kinds = [effect.kind for effect in changes.containers(DECLARED, {}).effects]
     assert kinds == ["write", "write", "enable", "start"] * 2
 
 
-def test_no_text_of_an_environment_is_shown() -> None:
-    state = spoiled(state_of(DECLARED), (f"{UNIT}|environment", "SECRET=1\n"))
-    assert "OLLAMA" not in str(changes.containers(DECLARED, state).files)
-    assert "SECRET" not in str(changes.containers(DECLARED, state).files)
+def _environment_shown(before: str, after: Container) -> tuple[str | None, str | None]:
+    state = spoiled(state_of(DECLARED), (f"{UNIT}|environment", before))
+    (change,) = changes.containers((after, SECOND), state).files
+    return change.before, change.after
+
+
+def test_a_setting_that_changes_is_shown() -> None:
+    before = FIRST.environment.replace("OLLAMA_NUM_PARALLEL=1", "OLLAMA_NUM_PARALLEL=4")
+    assert _environment_shown(before, FIRST) == (before, FIRST.environment)
+
+
+def test_no_value_of_the_users_own_is_shown() -> None:
+    """Whoever reads a plan, as in CI, is not whoever may read the file."""
+    declared = replace(FIRST, environment=f"{FIRST.environment}TOKEN=canary2\nSAME=canary3\n")
+    before = "junk canary0\nTOKEN=canary1\nSAME=canary3\n"
+    shown = _environment_shown(before, declared)
+    assert "canary" not in str(shown)
+    assert shown == (
+        "(not shown)\nTOKEN=(not shown)\nSAME=(not shown)\n",
+        f"{FIRST.environment}TOKEN=(not shown, another one)\nSAME=(not shown)\n",
+    )
 
 
 def test_what_is_declared_no_longer_goes() -> None:

@@ -175,6 +175,13 @@ def test_one_of_ours_that_a_stranger_is_to_be_is_restarted() -> None:
     assert [name for name, _ in found.work["restart"]] == ["ollama-gpu0"]
 
 
+def test_an_address_that_the_host_has_not_is_refused_once() -> None:
+    found = changes.services(HOST, spoiled(state_of(HOST), ("away", ["127.0.0.1"])))
+    (effect,) = found.effects
+    assert effect.kind == "refuse" and effect.why.startswith("host 127.0.0.1 is declared, and no interface of it has")
+    assert found.work == {"restart": []}
+
+
 def test_a_refused_host_is_told_nothing() -> None:
     state = spoiled(state_of(HOST), ("units|ollama-gpu0|foreign", True), ("units|ollama-gpu0|drop_in", None))
     assert changes.services(HOST, state).work == {"restart": []}

@@ -146,6 +146,18 @@ def test_a_secret_stays_where_it_belongs(spoiled: Project) -> None:
     assert CANARY not in host.run("cat /proc/[0-9]*/cmdline | tr '\\0' ' '; systemctl cat 'ollama-*'").stdout
 
 
+def test_each_has_its_model_again_before_the_next_is_stopped(spoiled: Project) -> None:
+    spoiled.data["engines"]["ollama"]["parallel"] = 2
+    dry = spoiled.dry().text
+    assert "- OLLAMA_NUM_PARALLEL=4" in dry and "+ OLLAMA_NUM_PARALLEL=2" in dry
+    run = spoiled.apply()
+    assert run.rc == 0, run.text
+    said = [line.rpartition("] ")[2] for line in run.text.splitlines()]
+    steps = [line for line in said if " answers at " in line or " is in memory at " in line]
+    assert [" is in memory at " in step for step in steps] == [False, True] * 4, run.text
+    assert "ollama models" not in run.text and wrong(spoiled) == {}
+
+
 # What is done to the host -> the words in which the dry run says it.
 DRIFT = {
     "unit edited": (f"sed -i s/max-file=3/max-file=9/ {UNIT}", "ollama-gpu1.service: differs from what is declared"),
@@ -168,7 +180,7 @@ DRIFT = {
         f" sed -i '$d' {ENVIRONMENT}",
         "restart ollama-gpu1: was started with OLLAMA_DEBUG, which is not declared",
     ),
-    "environment opened to all": (f"chmod 644 {ENVIRONMENT}", "ollama-gpu1.env: differs from what is declared"),
+    "environment opened to all": (f"chmod 644 {ENVIRONMENT}", "ollama-gpu1.env: owner or mode is wrong"),
     "stopped": ("systemctl stop ollama-gpu1", "start ollama-gpu1: is inactive"),
     "disabled": ("systemctl disable ollama-gpu1", "enable ollama-gpu1: does not start at boot"),
     "masked": (
@@ -250,6 +262,9 @@ def test_nothing_of_a_strangers_is_touched(fleet: Project, kind: str) -> None:
     host.run(arrives)
     try:
         before = host.run(looks).stdout
+        dry = fleet.dry()
+        announced = [line for line in dry.text.splitlines() if "] will " in line]
+        assert dry.rc == 1 and "will refuse this host: " in announced[-1], dry.text
         run = fleet.apply()
         assert run.rc == 1 and says in run.text
         assert host.run(looks).stdout == before

@@ -1,6 +1,7 @@
 """What goes wrong on one host: one clear line, nothing half done, the other hosts go on, exit status 1."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,6 +110,31 @@ def test_model_that_does_not_exist_stops_no_other(fleet: Project) -> None:
     assert run.rc == 1
     assert len([line for line in run.text.splitlines() if "ollama models: no-such-model:latest" in line]) == 2
     assert not [why for says, why in fleet.verify().items() if why and "no-such-model" not in says]
+
+
+def test_an_address_that_the_host_has_not_stops_nothing(fleet: Project) -> None:
+    of_one_host(fleet, engines={"ollama": {**ENGINES["ollama"], "host": "192.0.2.9"}})
+    says = "host 192.0.2.9 is declared, and no interface of it has that address"
+    dry = fleet.dry()
+    assert dry.rc == 1 and f"will refuse this host: {says}" in dry.text
+    run = fleet.apply()
+    assert run.rc == 1 and f"cpu1: {says}" in run.text
+    assert run.failed == ["cpu1"]
+    assert fleet.host("cpu1").run("systemctl is-active ollama-cpu0", check=False).stdout == "active\n"
+
+
+def test_what_ends_at_each_start_is_not_waited_for(fleet: Project) -> None:
+    cpu1, drop_in = fleet.host("cpu1"), "/etc/systemd/system/ollama-cpu0.service.d/zzz.conf"
+    cpu1.run(f"printf '[Service]\nExecStart=\nExecStart=/bin/sh -c \"echo it is broken; exit 1\"\n' > {drop_in}")
+    cpu1.run("systemctl stop ollama-cpu0")
+    begun = time.monotonic()
+    try:
+        run = fleet.apply()
+    finally:
+        cpu1.run(f"rm {drop_in}")
+    assert run.rc == 1
+    assert "ollama-cpu0 ends at each start: it is broken" in run.text
+    assert time.monotonic() - begun < 60
 
 
 def test_full_disk(fleet: Project) -> None:

@@ -124,6 +124,8 @@ _MAPS_IT = (
 def test_a_process_is_on_the_card_that_it_was_given(host: LabHost) -> None:
     host.run(f'systemd-run -q --unit one -E CUDA_VISIBLE_DEVICES={UUIDS[2]} python3 -c "{_MAPS_IT}"')
     host.run(f'systemd-run -q --unit none -E CUDA_VISIBLE_DEVICES=-1 python3 -c "{_MAPS_IT}"')
+    native = f"-E CUDA_VISIBLE_DEVICES={UUIDS[1]} -E GGML_VK_VISIBLE_DEVICES=-1"
+    host.run(f'systemd-run -q --unit looks {native} python3 -c "{_MAPS_IT}"')
     only = "mount -t tmpfs t /dev; mknod /dev/nvidiactl c 195 255; mknod /dev/nvidia3 c 195 3"
     boxed = f"systemd-run -q --unit boxed -p PrivateMounts=yes sh -c '{only}; exec python3 /opt/maps.py'"
     host.run(f"cat > /opt/maps.py; {boxed}", stdin=_MAPS_IT)
@@ -136,7 +138,7 @@ def test_a_process_is_on_the_card_that_it_was_given(host: LabHost) -> None:
         *(f"{UUIDS[2]},", str(pids[0])),
         *(f"{UUIDS[3]},", str(pids[1])),
     ]
-    host.run("systemctl stop one none boxed")
+    host.run("systemctl stop one none looks boxed")
     assert [card["pids"] for card in nvml(host)["cards"]] == [[]] * 4
 
 
@@ -153,6 +155,7 @@ def test_who_may_not_open_the_nodes_has_no_cards(host: LabHost) -> None:
 
 def test_a_card_is_lost(host: LabHost) -> None:
     host.gpus.switch("lost", card=2)
+    assert [card.faults for card in host.gpus] == [(), (), ("lost",), ()]
     words = "Unable to determine the device handle for GPU2: 0000:B1:00.0: GPU is lost.  Reboot the system to recover"
     assert smi(host) == (LOST, f"{words} this GPU")
     assert smi(host, "-i 1 -L")[0] == 0

@@ -103,6 +103,20 @@ def test_models_of_ours_go_when_they_are_no_longer_declared_and_others_stay(flee
     assert names(fleet) == {"tiny:latest", "by-hand:latest"}
 
 
+def test_a_typo_in_a_models_name_takes_nothing_away(fleet: Project) -> None:
+    """What is declared in the old one's place does not come, so the old one stays and answers."""
+    converge(fleet, TINY)
+    fleet.data["models"] = {"tiny:typo": TINY["tiny"]}
+    run = fleet.apply()
+    assert run.rc == 1
+    assert "tiny:typo: pull model manifest: file does not exist" in run.text
+    assert "tiny:latest: no longer declared, and stays until all declared models are there" in run.text
+    loaded = json.loads(fleet.host("cpu1").run(call("ps", method="GET")).stdout)["models"]
+    assert [model["name"] for model in loaded] == ["tiny:latest"]
+    assert "tiny:latest" in names(fleet)
+    assert "load" not in converge(fleet, TINY).replace("loaded", "")
+
+
 def test_pin_is_met_by_the_weights(fleet: Project) -> None:
     converge(fleet, {"tiny": {**TINY["tiny"], "pin": f"sha256:{SHA256}"}})
 

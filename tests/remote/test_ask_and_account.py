@@ -66,9 +66,16 @@ def test_a_model_that_goes_at_once_is_held_for_a_look(ollama: Site, capabilities
     assert (ollama.asked[-1][1], ollama.asked[-1][2]["keep_alive"]) == (path, 0)
 
 
+def _refuses(handler: Any) -> None:
+    handler.send_response(404)
+    handler.end_headers()
+    handler.wfile.write(b'{"error": "model not found"}')
+
+
 BAD: dict[str, tuple[str, Answer, str]] = {
-    "refused": ("/api/show", 404, "/api/show answers 404"),
-    "no JSON": ("/api/chat", b"<html>", "Expecting value"),
+    "refused": ("/api/show", _refuses, '/api/show answers 404: {"error": "model not found"}'),
+    "another web server": ("/api/show", 404, "something else listens there"),
+    "no JSON": ("/api/chat", b"<html>", "something else listens there"),
     "no message": ("/api/chat", {"error": "x"}, "'message'"),
     "no vector": ("/api/show", b"[]", ""),
     "broken off": ("/api/chat", chunks_cut_short(b"{"), "IncompleteRead"),

@@ -10,6 +10,7 @@ import pytest
 
 from inferfleet.remote import container_state, container_units, toolkit_state
 from inferfleet.remote.docker_api import Docker, DockerError
+from inferfleet.remote.look import not_ours
 from inferfleet.remote.units import version_at
 from tests.remote.conftest import Site
 from tests.remote.docker_double import DockerDouble
@@ -165,3 +166,8 @@ def test_a_busy_host_is_given_time(site: Site) -> None:
     site.routes["/api/version"] = slow
     assert version_at(site.address) is None
     assert version_at(site.address, container_state.BUSY_S) == "0.32.15"
+
+
+def test_addresses_that_no_interface_has() -> None:
+    """192.0.2.0/24 is for documentation (RFC 5737)."""
+    assert not_ours(["127.0.0.1", "0.0.0.0", "192.0.2.7", "127.0.0.1"]) == ["192.0.2.7"]

@@ -252,6 +252,61 @@ def test_remove_and_forget(ollama: Site, store: Store) -> None:
     assert recorded(work) == {"models": {}, "blobs": {}}
 
 
+def _to_replace(ollama: Site, store: Store) -> dict[str, Any]:
+    """`old` is in the store and in memory; `new` is declared in its place."""
+    store.add("old:latest", b"old")
+    brings(ollama, store, "new:latest", b"new")
+    ollama.routes["GET /api/ps"] = {"models": [{"name": "old:latest"}]}
+    work = to_do(ollama, store, an_order("new:latest"), remove=["old:latest"], load={"ollama-gpu0": ["new:latest"]})
+    mine = {"recipe": "x", "manifest": "y", "ours": True}
+    ollama_models.write_record(work["record"], {"models": {"old:latest": mine}, "blobs": {}})
+    return work
+
+
+def test_a_model_goes_last(ollama: Site, store: Store) -> None:
+    """It makes room in memory before the others are loaded, and in the store when they are."""
+    work = _to_replace(ollama, store)
+    ollama_models.main(work)
+    asked = [(path, body["model"]) for _, path, body in ollama.asked if isinstance(body, dict) and "model" in body]
+    assert [entry for entry in asked if entry[0] != "/api/show"] == [
+        ("/api/pull", "new:latest"),
+        ("/api/generate", "old:latest"),
+        ("/api/generate", "new:latest"),
+        ("/api/delete", "old:latest"),
+    ]
+    assert list(recorded(work)["models"]) == ["new:latest"]
+
+
+@pytest.mark.parametrize("fails", ["POST /api/pull", "POST /api/show"], ids=["fetch", "load"])
+def test_nothing_goes_where_what_is_to_replace_it_does_not_come(ollama: Site, store: Store, fails: str) -> None:
+    """A typo in a model's name must not take from the users what they have."""
+    work = _to_replace(ollama, store)
+    ollama.routes[fails] = 500
+    with pytest.raises(ollama_models.Failed):
+        ollama_models.main(work)
+    assert "DELETE /api/delete" not in ollama.paths()
+    assert recorded(work)["models"]["old:latest"]["ours"]
+
+
+def test_what_stays_is_said_and_stays_in_memory(ollama: Site, store: Store) -> None:
+    work = _to_replace(ollama, store)
+    ollama.routes["POST /api/pull"] = b'{"error": "pull model manifest: file does not exist"}\n'
+    with pytest.raises(ollama_models.Failed, match=r"old:latest: no longer declared, and stays until all declared"):
+        ollama_models.main(work)
+    assert "POST /api/generate" not in ollama.paths()
+
+
+def test_a_full_disk_deletes_nothing(ollama: Site, store: Store) -> None:
+    work = _to_replace(ollama, store)
+    ollama.routes["POST /api/pull"] = b'{"error": "write /x: no space left on device"}\n'
+    with pytest.raises(ollama_models.Failed) as raised:
+        ollama_models.main(work)
+    first = str(raised.value).splitlines()[0]
+    assert "no space left on device: disk is full: " in first
+    assert "MB free; old:latest would go once all else is there; make room" in first
+    assert "DELETE /api/delete" not in ollama.paths()
+
+
 @pytest.mark.parametrize(
     ("capabilities", "path"),
     [(["completion", "tools"], "/api/generate"), (["embedding"], "/api/embed"), ([], "/api/generate")],

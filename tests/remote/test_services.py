@@ -8,6 +8,7 @@ import pytest
 
 from inferfleet.engines.ollama_host import DROP_IN, MARK
 from inferfleet.remote import ollama_services
+from inferfleet.remote import units as units_part
 from tests.remote.conftest import Answer, Site
 
 OURS, THEIRS = f"{MARK}: the next apply restores it.\n", "[Service]\nExecStart=/usr/local/bin/ollama serve\n"
@@ -54,6 +55,7 @@ def units(tmp_path: Path) -> Path:
 def _work(units: Path, **changed: Any) -> dict[str, Any]:
     work = {"mark": MARK, "unit_dir": str(units), "files": {}, "links": {}, "enable": [], "names": [], "restart": []}
     work["environment"] = {name: {} for name, _ in changed.get("restart", [])}
+    work["stay"] = {name: [] for name, _ in changed.get("restart", [])}
     return {**work, "remove": [], "version": "0.32.15", **changed}
 
 
@@ -183,6 +185,31 @@ def test_restart_waits_for_the_version(
     assert len(site.asked) == len(answers)
 
 
+def test_what_was_in_memory_is_there_again_before_the_next_is_stopped(
+    systemd: Systemd, units: Path, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else no instance is quick while the models of all of them are loaded anew."""
+    site.routes |= {
+        "/api/version": {"version": "0.32.15"},
+        "/api/ps": {"models": [{"name": "a:latest"}, {"name": "users:own"}]},
+        "/api/show": {"capabilities": ["completion"]},
+        "/api/generate": {"done": True},
+    }
+    stay = {"one": ["a:latest", "b:latest"], "two": ["a:latest"]}
+    ollama_services.main(_work(units, restart=[["one", site.address], ["two", site.address]], stay=stay))
+    said = [line.partition(" at ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["one answers", "a:latest is in memory", "two answers", "a:latest is in memory"]
+    loads = [body["model"] for _, path, body in site.asked if path == "/api/generate"]
+    assert loads == ["a:latest", "a:latest"]
+
+
+def test_a_model_that_does_not_load_again_stops_nothing(systemd: Systemd, units: Path, site: Site) -> None:
+    """The models' own operation says it."""
+    ps = {"models": [{"name": "a:latest"}]}
+    site.routes |= {"/api/version": {"version": "0.32.15"}, "/api/ps": ps, "/api/show": 500}
+    ollama_services.main(_work(units, restart=[["a", site.address]], stay={"a": ["a:latest"]}))
+
+
 def _runs_with(systemd: Systemd, *later: str) -> None:
     """The unit's process is this one, and systemd read these drop-ins after ours."""
     paths = " ".join([f"/etc/systemd/system/a.service.d/{DROP_IN}", *later])
@@ -227,10 +254,30 @@ def test_ours_stops_before_another_unit_gets_its_name(systemd: Systemd, units: P
 
 def test_one_that_does_not_come_up(systemd: Systemd, units: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ollama_services, "READY_S", 0.2)
-    monkeypatch.setattr(ollama_services, "journal", lambda _: "no space left | exit 1")
+    monkeypatch.setattr(units_part, "journal", lambda _: "no space left | exit 1")
     with pytest.raises(SystemExit) as raised:
         ollama_services.main(_work(units, restart=[["a", "127.0.0.1:9"]]))
     assert raised.value.code == ("a does not answer as 0.32.15 at 127.0.0.1:9 after 0.2 s: no space left | exit 1")
+
+
+def test_one_that_ends_at_each_start_is_not_waited_for(
+    systemd: Systemd, units: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that is to listen on an address that the host has not."""
+    counts = iter([7, 9, 10])
+    monkeypatch.setattr(units_part, "LOOK_S", 0.05)
+    monkeypatch.setattr(units_part, "restarts_of", lambda _: next(counts))
+    monkeypatch.setattr(units_part, "journal", lambda _, own: "cannot assign requested address" if own else "")
+    with pytest.raises(SystemExit) as raised:
+        ollama_services.main(_work(units, restart=[["a", "127.0.0.1:9"]]))
+    assert raised.value.code == "a ends at each start: cannot assign requested address"
+
+
+def test_how_often_a_unit_was_started_again(systemd: Systemd) -> None:
+    systemd.shown.write_text("NRestarts=12\n")
+    assert units_part.restarts_of("a") == 12
+    systemd.shown.write_text("")
+    assert units_part.restarts_of("a") == 0
 
 
 def test_systemd_s_own_words(systemd: Systemd, units: Path) -> None:

@@ -34,6 +34,6 @@ def models(**named: dict[str, Any]) -> Hosts:
     return fleet(models={name: {"engine": "ollama", "vram_gib": 1, **settings} for name, settings in named.items()})
 
 
-def instances(*entries: Any, gpus: int = 2) -> Hosts:
+def instances(*entries: Any, gpus: int = 2, **data: Any) -> Hosts:
     """A fleet of one host with two cards and these instances."""
-    return fleet(gpus=["A30"] * gpus, instances=[{"engine": "ollama", **entry} for entry in entries])
+    return fleet(gpus=["A30"] * gpus, instances=[{"engine": "ollama", **entry} for entry in entries], **data)

@@ -220,3 +220,23 @@ def test_tagged(name: str, full: str) -> None:
 @pytest.mark.parametrize(("written", "kept"), [("0:0:0:0:0:0:0:1", "::1"), ("FD00::0A", "fd00::a"), ("::", "::")])
 def test_addresses_as_the_kernel_writes_them(written: str, kept: str) -> None:
     assert _engine(ollama(host=written)).host == kept
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        instances({"runtime": "docker"}, {}, engines={"ollama": {**OLLAMA, "image": "ollama/ollama:0.32.15-rocm"}}),
+        instances({"runtime": "native"}, engines={"ollama": {**OLLAMA, "image": "x", "runtime": "docker"}}),
+        {
+            "gpu1": host(
+                instances=[{"engine": "ollama", "runtime": "docker"}], engines={"ollama": {**OLLAMA, "image": "x"}}
+            ),
+            "gpu2": host(engines={"ollama": {**OLLAMA, "image": "x"}}),
+        },
+        ollama(runtime="docker", image="registry.example.net/own:1.0.0"),
+        ollama(runtime="docker", image="ollama/ollama:latest"),
+    ],
+    ids=["one instance in docker", "engine in docker", "one host in docker", "own image", "tag without version"],
+)
+def test_an_image_that_a_container_is_made_from(hosts: Hosts) -> None:
+    parse_fleet(hosts)

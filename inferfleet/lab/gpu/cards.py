@@ -18,6 +18,9 @@ from inferfleet.lab.paths import cache_dir
 from inferfleet.lab.say import quiet
 from inferfleet.lab.state import HostSpec
 
+# Switch -> what a card's keys are without it.
+_SOUND = {"lost": {"lost": "0"}, "ecc": {"remap_pending": "0"}, "mig": {"mig": ""}}
+
 
 @dataclass(frozen=True)
 class Card:
@@ -31,6 +34,7 @@ class Card:
         memory_mib: in all.
         compute: CUDA compute capability.
         slot: its index as delivered; another than `index` after a shuffle.
+        faults: what is wrong with it, by the names of the switches.
     """
 
     index: int
@@ -40,6 +44,7 @@ class Card:
     memory_mib: int
     compute: str
     slot: int
+    faults: tuple[str, ...] = ()
 
 
 class Host(Protocol):
@@ -139,4 +144,7 @@ class Gpus(Sequence[Card]):
 
 def _card(index: int, keys: dict[str, str]) -> Card:
     memory_mib, slot = int(keys["memory_mib"]), int(keys["slot"])
-    return Card(index, keys["uuid"], keys["name"], keys["pci"], memory_mib, keys["compute"], slot)
+    faults = tuple(
+        name for name, sound in _SOUND.items() for key, value in sound.items() if keys.get(key, value) != value
+    )
+    return Card(index, keys["uuid"], keys["name"], keys["pci"], memory_mib, keys["compute"], slot, faults)

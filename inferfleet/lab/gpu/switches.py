@@ -49,11 +49,13 @@ class Switch:
         words: what it is, for people.
         on: it has gone wrong, with the card of that slot.
         off: it is as before.
+        stays: whether something of it stays in the kernel log, where it refuses the host until a reboot.
     """
 
     words: str
     on: Callable[[Machine, int], None]
     off: Callable[[Machine, int], None]
+    stays: bool = False
 
 
 def _of_card(**keys: str) -> Callable[[Machine, int], None]:
@@ -135,6 +137,7 @@ SWITCHES: Final[dict[str, Switch]] = {
         "the card has fallen off the bus",
         _all(_of_card(lost="1"), _xid(79, "pid='<unknown>', name=<unknown>, GPU has fallen off the bus.")),
         _of_card(lost="0"),
+        stays=True,
     ),
     "ecc": Switch(
         "uncorrectable errors of its memory; a row waits for being remapped",
@@ -143,11 +146,13 @@ SWITCHES: Final[dict[str, Switch]] = {
             _xid(48, "pid='<unknown>', name=<unknown>, DBE (double bit error) ECC Error on GPU."),
         ),
         _of_card(ecc_uncorrected="0", remap_pending="0"),
+        stays=True,
     ),
     "xid": Switch(
         "an error in the kernel log; only a reboot begins a new log",
         _xid(119, "pid=4242, name=ollama, Timeout after 45s of waiting for RPC response from GPU GSP!"),
         _all(),
+        stays=True,
     ),
     "shuffled": Switch("from the next reboot the cards have other indices", _shuffled, _of_host(order="")),
     "swapped": Switch("another card of the kind is in the slot", _swapped(1), _swapped(0)),

@@ -1,8 +1,8 @@
 /* Which processes run on which card: nothing is configured, all is looked up in /proc.
  *
  * A process is on a card when it has the software GPU mapped, which arrives with the card as NVIDIA's Vulkan driver
- * does. Which card: in a container the one whose node exists there; else what CUDA_VISIBLE_DEVICES names, or the
- * first. Used memory is the process's resident memory. A container sees its own processes only. */
+ * does, and may compute on it: with GGML_VK_VISIBLE_DEVICES=-1 ggml only looks at it and goes to the CPU. Which card:
+ * in a container the one whose node exists there; else what CUDA_VISIBLE_DEVICES names, or the first. Used memory is the process's resident memory. A container sees its own processes only. */
 #include "cards.h"
 
 #include <ctype.h>
@@ -77,6 +77,8 @@ static u32 reachable(u32 pid, u32 *found) {
 static u32 used_cards(u32 pid, u32 *used) {
     u32 reach[MAX_CARDS], count = reachable(pid, reach), chosen = 0;
     char value[1024], *save = NULL;
+    if (variable(pid, "GGML_VK_VISIBLE_DEVICES", value, sizeof value) && value[0] == '-')
+        return 0;
     if (!variable(pid, "CUDA_VISIBLE_DEVICES", value, sizeof value)) {
         memcpy(used, reach, count * sizeof *reach);
         return count == card_count && count ? 1 : count;
