@@ -104,7 +104,7 @@ def test_version_that_does_not_exist(fleet: Project) -> None:
 
 
 def test_model_that_does_not_exist_stops_no_other(fleet: Project) -> None:
-    later = {"tiny:later": {"engine": "ollama", "source": "tiny"}}
+    later = {"tiny:later": {**TINY["tiny"], "source": "tiny"}}
     fleet.data["models"] = {"no-such-model": {"engine": "ollama", "vram_gib": 1}, **TINY, **later}
     run = fleet.apply()
     assert run.rc == 1
