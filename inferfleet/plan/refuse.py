@@ -9,6 +9,7 @@ from inferfleet.plan.demand import Demand
 from inferfleet.plan.filters import Ask, able, passing, pinned, serves, what_lacks
 from inferfleet.plan.seats import Lack, Seat
 from inferfleet.plan.serve import settings_on
+from inferfleet.plan.suggest import ENGINE
 
 Changes = Sequence[Mapping[str, Any]]
 
@@ -39,7 +40,7 @@ def refusal(placed: Placed, benches: Sequence[Bench], changes: Changes) -> Refus
     """
     if placed.reason:
         wrong, _, todo = placed.reason.partition("; ")
-        line = f"models.{placed.ask.name}: {wrong}; {_fits_with(changes) or todo}"
+        line = f"models.{placed.ask.name}: {wrong}; {_fits_with(changes, benches, '') or todo}"
         return Refusal(placed.ask.name, line, placed.steps, tuple(changes))
     seats = [seat for bench in benches for seat in bench.seats]
     _, steps = passing(placed.ask, _others(seats, placed))
@@ -116,15 +117,22 @@ def _todo(placed: Placed, benches: Sequence[Bench], changes: Changes) -> str:
     if not seats:
         return "add cards or `instances` to the inventory, or remove the model"
     if changes:
-        return _fits_with(changes)
+        short = lacking(placed, benches)
+        return _fits_with(changes, benches, short[0].instance.node if short else "")
     if placed.wanted > _most(ask, seats):
         more = "hosts" if ask.model.placement == "spread" else "cards or `instances`"
         return f"lower `replicas`, or add {more} to the inventory"
     return "take a smaller format or model, or a card with more memory"
 
 
-def _fits_with(changes: Changes) -> str:
-    return f"fits with {', or '.join(_change(change) for change in changes)}" if changes else ""
+def _fits_with(changes: Changes, benches: Sequence[Bench], like: str) -> str:
+    """What helps; a setting of the engine is that of one group of hosts, which is named where there are others."""
+    if not changes:
+        return ""
+    groups = [bench.node.engines.ollama for bench in benches]
+    one_of_many = like and any(group != groups[0] for group in groups)
+    where = f" on hosts set like {like}" if one_of_many and any(key.startswith(ENGINE) for key in changes[0]) else ""
+    return f"fits with {', or '.join(_change(change) for change in changes)}{where}"
 
 
 def _change(change: Mapping[str, Any]) -> str:

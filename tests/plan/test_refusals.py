@@ -158,3 +158,11 @@ def test_other_models_are_placed_all_the_same() -> None:
     plan = _plan(fleet(models=models))
     assert [refusal.model for refusal in plan.capacity.refusals] == ["m"]
     assert plan.nodes[0].instances[0].models == ("n",)
+
+
+def test_a_setting_of_one_group_says_which() -> None:
+    models = {"m": {"engine": "ollama", "source": "llama3.1:8b"}}
+    engines = ({"ollama": {**OLLAMA, "context": 8192}}, {"ollama": {**OLLAMA, "parallel": 4, "context": 65536}})
+    hosts = {f"gpu{number}": host(engines=each, models=models) for number, each in enumerate(engines, start=1)}
+    (refusal,) = _plan(hosts).capacity.refusals
+    assert refusal.line.endswith(" on hosts set like gpu2")
