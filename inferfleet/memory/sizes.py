@@ -4,6 +4,7 @@ Never guessed: a model of which none of them knows ends in a line that says what
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from inferfleet.errors import FleetError
@@ -13,7 +14,7 @@ from inferfleet.memory.formats import parse_format
 from inferfleet.memory.gguf_file import read_gguf
 from inferfleet.memory.gguf_model import shape_of, weights_in
 from inferfleet.memory.hf_config import form_of, format_of, read_config
-from inferfleet.memory.known import known
+from inferfleet.memory.known import known, known_names
 from inferfleet.memory.safetensors_dir import has_safetensors, read_safetensors
 from inferfleet.memory.tensors import parameters
 from inferfleet.memory.types import ModelSize, Shape, Weights
@@ -119,4 +120,7 @@ def _unknown(where: str, source: str | None, path: Path | None) -> FleetError:
     todo = "add `shape` (a GGUF or Hugging Face directory on this machine, or its numbers and `format`), or `vram_gib`"
     if path is not None:
         return FleetError(f"{where}: its size is not known, as {path} is not on this machine", todo)
-    return FleetError(f"{where}: its size is not known (got {source or where.removeprefix('models.')!r})", todo)
+    name = source or where.removeprefix("models.")
+    near = get_close_matches(name, known_names(), n=2, cutoff=0.75)
+    meant = f"did you mean {' or '.join(map(repr, near))}? Else " if near else ""
+    return FleetError(f"{where}: its size is not known (got {name!r})", meant + todo)

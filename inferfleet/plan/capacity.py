@@ -91,7 +91,7 @@ class ModelUse:
         slots: requests that all replicas can answer at once.
         load: requests that it is declared to carry; None where it is not declared.
         notes: what a user should know, such as a context that is cut to the model's own.
-        most: requests at once for which its first replica has room, all else as it is; None where that is not known.
+        most: requests at once for which every replica has room, all else as it is; None where that is not known.
         measured: peak that was measured for these settings, on all cards of one copy; None where none was.
         measured_by: the driver (`nvml`), or the engine's own count, which lacks the driver's part (`ollama`).
     """

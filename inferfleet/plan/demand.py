@@ -124,8 +124,9 @@ class Demands:
         cards = model.tensor_parallel * model.pipeline_parallel
         if model.vram_gib is not None:
             return self._given(name, model.vram_gib, cards)
-        serving = Serving(model.engine, settings.context, settings.parallel, settings.kv_cache_type, True, cards)
         size = self._sizes[name]
+        context = min(settings.context, size.shape.max_context)
+        serving = Serving(model.engine, context, settings.parallel, settings.kv_cache_type, True, cards)
         return Demand(self.runner(name), _careful(servers.need(size, serving), size), 0, serving)
 
     def _given(self, name: str, gib: float, cards: int) -> Demand:
@@ -175,9 +176,18 @@ def context_of(model: Model, settings: OllamaEngine, size: ModelSize) -> tuple[i
     return most, f"context {most}, which it was made for, not {wanted}"
 
 
-def context_mistake(name: str, model: Model, settings: OllamaEngine, size: ModelSize) -> str | None:
+def context_mistake(name: str, model: Model, settings: OllamaEngine | ServerEngine, size: ModelSize) -> str | None:
     """Why a context that was asked for cannot be had."""
-    most, own = size.shape.max_context, model.parameters.get("num_ctx")
+    most = size.shape.max_context
+    if isinstance(settings, ServerEngine):
+        asked = model.context or (settings.context if "context" in settings.model_fields_set else 0)
+        where = f"models.{name}" + ".context" * bool(model.context)
+        return (
+            f"{where}: {asked} is beyond the {most} it was made for; set its context to {most}"
+            if asked > most
+            else None
+        )
+    own = model.parameters.get("num_ctx")
     if own is not None and own > most:
         return f"models.{name}.parameters: num_ctx {own} is beyond the {most} it was made for; lower num_ctx"
     asked = own is None and "context" in settings.model_fields_set and size.shape.architecture not in _EMBEDDING

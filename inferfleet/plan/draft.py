@@ -68,10 +68,10 @@ def _benches(fleet: Fleet, mistakes: list[str]) -> list[Bench]:
 
 
 def _contexts(fleet: Fleet, demands: Demands) -> Iterator[str]:
-    every = {id(node.engines.ollama): node.engines.ollama for node in fleet.nodes}.values()
     for name, model in fleet.models:
         size = demands.size(name)
-        for settings in every:
+        every = (getattr(node.engines, model.engine) for node in fleet.nodes)
+        for settings in {id(one): one for one in every}.values():
             if size and settings and (line := context_mistake(name, model, settings, size)):
                 yield line
 

@@ -37,6 +37,8 @@ def pinned(ask: Ask, seat: Seat) -> str:
 
 def able(ask: Ask, seat: Seat) -> str:
     """The seat's cards can run the engine at its version, with these weights and this cache."""
+    if len(seat.cards) > 1 and any(card.known and card.known.part_of for card in seat.cards):
+        return "a process computes on one MIG slice; give each slice an instance of its own"
     settings, size = seat.instance.settings, ask.demands.size(ask.name)
     weights = size.weights.format if size else ""
     for card in seat.cards:

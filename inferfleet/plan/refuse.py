@@ -11,6 +11,11 @@ from inferfleet.plan.seats import Lack, Seat
 from inferfleet.plan.serve import settings_on
 from inferfleet.plan.suggest import ENGINE
 
+_REMEDIES = {
+    "card": "take a smaller format or model, or a card with more memory",
+    "memory": "take a smaller format or model, or correct `ram_gib` if the host has more",
+    "disk": "take a smaller format or model, or correct `disk_gib` if the host has more",
+}
 Changes = Sequence[Mapping[str, Any]]
 
 
@@ -122,7 +127,8 @@ def _todo(placed: Placed, benches: Sequence[Bench], changes: Changes) -> str:
     if placed.wanted > _most(ask, seats):
         more = "hosts" if ask.model.placement == "spread" else "cards or `instances`"
         return f"lower `replicas`, or add {more} to the inventory"
-    return "take a smaller format or model, or a card with more memory"
+    lacks = [found for seat in lacking(placed, benches) if (found := lack(ask, seat))]
+    return _REMEDIES[min(lacks, key=lambda found: found.need - found.free).what if lacks else "card"]
 
 
 def _fits_with(changes: Changes, benches: Sequence[Bench], like: str) -> str:

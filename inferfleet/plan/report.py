@@ -92,6 +92,22 @@ def _share(instance: str, model: str, need: Need, on_card: int, waits: bool) -> 
     return Share(instance, model, weights, split - weights, need.overhead, waits)
 
 
+def _load(placed: Placed) -> tuple[str, ...]:
+    """What a user should know where even the whole fleet is too small for a load."""
+    slots, load = sum(place.slots for place in placed.places), placed.ask.model.load
+    if load is None or slots >= load or placed.short:
+        return ()
+    return (f"answers {slots} at once, load {load}: raise `replicas` or `parallel`",)
+
+
+def _most(placed: Placed, demands: Demands) -> int | None:
+    """Requests at once that each of its seats has room for; those of one sort with the same models are asked once."""
+    if placed.short or not placed.seats or not demands.size(placed.ask.name):
+        return None
+    unlike = {(seat.sort, tuple(seat.models)): seat for seat in placed.seats if seat.cards}.values()
+    return min((most_parallel(seat, placed.ask.name, demands) for seat in unlike), default=None)
+
+
 def _model(placed: Placed, demands: Demands, benches: Sequence[Bench]) -> ModelUse:
     ask = placed.ask
     size = demands.size(ask.name)
@@ -101,14 +117,14 @@ def _model(placed: Placed, demands: Demands, benches: Sequence[Bench]) -> ModelU
         name=ask.name,
         wanted=placed.wanted,
         placed=tuple(place.name for place in placed.places),
-        need=demand.need if demand and demand.serving else None,
+        need=demand.need if demand else None,
         serving=in_words(demand).removeprefix("with ") if demand and demand.serving else "",
         known_from=size.known_from if size else "its vram_gib",
         error=size.error if size else 0.0,
         slots=sum(place.slots for place in placed.places),
         load=ask.model.load,
-        most=most_parallel(placed.seats[0], ask.name, demands) if placed.seats and demand and demand.serving else None,
-        notes=tuple(dict.fromkeys(one.note for one in every if one.note)),
+        most=_most(placed, demands),
+        notes=(*dict.fromkeys(one.note for one in every if one.note), *_load(placed)),
     )
 
 

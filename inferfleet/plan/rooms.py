@@ -106,6 +106,8 @@ def _wrong(card: CardRoom) -> str:
         near = " or ".join(repr(name) for name in catalogue.near(card.gpu.model))
         meant = f"did you mean {near}? Else add" if near else "add"
         return f"the memory of a {card.gpu.model!r} is not known; {meant} its vram_gib"
+    if card.known and card.known.vendor != "nvidia" and card.gpu.backend == "cuda":
+        return f"a {card.known.name} is none of NVIDIA's; add its backend: 'vulkan'"
     if card.known is None and declared is not None and declared > _MOST:
         return f"vram_gib: no card has {declared:g} GiB; write its memory in GiB, as in 24"
     mistake = catalogue.memory_mistake(card.known, declared) if card.known and declared is not None else None

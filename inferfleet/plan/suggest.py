@@ -24,6 +24,8 @@ def candidates(placed: Placed, lacking: list[Seat], benches: Sequence[Bench], de
         yield from _of_server(placed, benches)
     elif lacking and placed.ask.model.vram_gib is None:
         yield from _settings(placed, _needed(placed, lacking), demands)
+    if any(seat.models and seat.instance.settings.keep_alive == "forever" for seat in lacking):
+        yield {f"{ENGINE}keep_alive": "5m"}
     if placed.seats and placed.ask.model.replicas == "all":
         yield {f"models.{placed.ask.name}.replicas": "fitting"}
     elif placed.places:

@@ -30,7 +30,8 @@ NODE_KEYS = ("gpus", "instances", "ram_gib", "disk_gib", "nvlink")
 KEYS = (*NODE_KEYS, "engines", "models", "sources", "docker", "driver", "toolkit")
 # Near misses of our keys among a host's data; any other unknown key is the user's or pyinfra's own.
 _NEAR_MISSES = {"gpu": "gpus", "instance": "instances", "engine": "engines", "model": "models", "source": "sources",
-                "drivers": "driver", "toolkits": "toolkit"}  # fmt: skip
+                "drivers": "driver", "toolkits": "toolkit", "ram": "ram_gib", "ram_gb": "ram_gib", "disk": "disk_gib",
+                "disk_gb": "disk_gib", "nvlinks": "nvlink"}  # fmt: skip
 
 
 @dataclass(frozen=True)

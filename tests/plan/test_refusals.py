@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from inferfleet.errors import SpecError
 from inferfleet.plan import FleetPlan, plan_or_refuse
 from inferfleet.spec import parse_fleet
 from tests.spec.inventories import OLLAMA, Hosts, fleet, host
@@ -64,7 +65,7 @@ CASES: dict[str, tuple[Hosts, str, str]] = {
     "a full card": (
         fleet(gpus=["A30"], models={"big": {"engine": "ollama", "vram_gib": 20}, "m": {"engine": "ollama", "vram_gib": 9}}),
         "models.m: with its vram_gib needs 9.0 of ",
-        "beside big; take a smaller format or model, or a card with more memory",
+        "beside big; fits with keep_alive 5m",
     ),
     "pinned to a full card": (
         fleet(gpus=["A30"] * 2, models={
@@ -72,7 +73,7 @@ CASES: dict[str, tuple[Hosts, str, str]] = {
             "m": {"engine": "ollama", "vram_gib": 9, "on": ["gpu1/1"]},
         }),
         "models.m: with its vram_gib needs 9.0 of ",
-        "GiB on gpu1/1 beside big; take a smaller format or model, or a card with more memory",
+        "GiB on gpu1/1 beside big; fits with keep_alive 5m",
     ),
     "pinned to a host that is not there": (
         _one({"vram_gib": 1, "on": ["gpu2"]}), "models.m: `on` names 'gpu2', no host of the fleet; ", "did you mean 'gpu1'?",
@@ -91,12 +92,12 @@ CASES: dict[str, tuple[Hosts, str, str]] = {
     "host memory": (
         _one({"vram_gib": 14}, {"gpus": [], "instances": [{"engine": "ollama"}], "ram_gib": 8}),
         "models.m: with its vram_gib needs 14.0 of 6.0 GiB memory on gpu1; ",
-        "take a smaller format or model, or a card with more memory",
+        "take a smaller format or model, or correct `ram_gib` if the host has more",
     ),
     "disk": (
         _one({"vram_gib": 14}, {"gpus": ["A30"], "disk_gib": 10}),
         "models.m: with its vram_gib needs 14.0 of 10.0 GiB disk on gpu1; ",
-        "",
+        "take a smaller format or model, or correct `disk_gib` if the host has more",
     ),
     "heads that cannot be divided": (
         _one({"engine": "vllm", "source": "hf:Qwen/Qwen2.5-7B-Instruct", "tensor_parallel": 8}),
@@ -115,6 +116,11 @@ CASES: dict[str, tuple[Hosts, str, str]] = {
     ),
     "a card that the engine cannot run on": (
         _one({"engine": "vllm", "vram_gib": 8}, {"gpus": ["P40"]}), "models.m: ", "",
+    ),
+    "slices of MIG for one process": (
+        _one({"source": "llama3.3:70b"}, {"gpus": ["A100 80GB 3g.40gb"] * 2}, per="node"),
+        "models.m: gpu1/0: a process computes on one MIG slice; ",
+        "give each slice an instance of its own",
     ),
     "an engine that no host with cards has": (
         {"gpu1": host(engines={"ollama": dict(OLLAMA)}, models={"m": {"engine": "vllm", "vram_gib": 1}}),
@@ -166,3 +172,43 @@ def test_a_setting_of_one_group_says_which() -> None:
     hosts = {f"gpu{number}": host(engines=each, models=models) for number, each in enumerate(engines, start=1)}
     (refusal,) = _plan(hosts).capacity.refusals
     assert refusal.line.endswith(" on hosts set like gpu2")
+
+
+def _mistakes(hosts: Hosts) -> tuple[str, ...]:
+    with pytest.raises(SpecError) as raised:
+        _plan(hosts)
+    return raised.value.mistakes
+
+
+def test_what_stops_a_whole_plan() -> None:
+    """Nothing is placed where a size, a card or a context cannot be."""
+    qwen = {"engine": "vllm", "source": "hf:Qwen/Qwen2.5-7B-Instruct"}
+    assert _mistakes(_one({**qwen, "context": 65536})) == (
+        "models.m.context: 65536 is beyond the 32768 it was made for; set its context to 32768",
+    )
+    assert _mistakes(_one({"source": "lama3.1:8b"}))[0].startswith(
+        "models.m: its size is not known (got 'lama3.1:8b'); did you mean 'llama3.1:8b'"
+    )
+    assert _mistakes(_one({"vram_gib": 1}, {"gpus": ["RX 7900 XTX", "RX 7900 XTX"]})) == (
+        "gpu1: gpus[0] (and 1 more): a RX 7900 XTX is none of NVIDIA's; add its backend: 'vulkan'",
+    )
+
+
+def test_a_load_beyond_the_whole_fleet_is_noted() -> None:
+    (use,) = _plan(_one({"vram_gib": 1, "load": 50}, parallel=4)).capacity.models
+    assert use.notes == ("answers 16 at once, load 50: raise `replicas` or `parallel`",)
+
+
+def test_what_parallel_fits_holds_on_every_card() -> None:
+    hosts = {
+        "big": host(gpus=["H100"], models={"m": {"engine": "ollama", **LLAMA}}),
+        "small": host(gpus=["T4"], models={"m": {"engine": "ollama", **LLAMA}}),
+    }
+    (use,) = _plan(hosts).capacity.models
+    assert use.most
+    for data in hosts.values():
+        data["engines"]["ollama"]["parallel"] = use.most
+    assert not _plan(hosts).capacity.refusals
+    for data in hosts.values():
+        data["engines"]["ollama"]["parallel"] = use.most + 1
+    assert _plan(hosts).capacity.refusals
