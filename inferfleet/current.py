@@ -39,12 +39,14 @@ def plan_of(inventory: Inventory) -> FleetPlan:
 def check_before_connecting(state: State) -> None:
     """A run of `deploy.py` ends here where its inventory cannot be: no host has been contacted.
 
-    pyinfra (3.10) connects to all hosts before it reads `deploy.py`. Other commands, such as `exec`, go on.
+    pyinfra (3.10) connects to all hosts before it reads `deploy.py`. Other commands, such as `exec`, go on, and so
+    does another project's `deploy.py`, whose hosts have neither cards nor instances.
 
     Raises:
         SpecError: one line for each mistake.
     """
-    if any(Path(word).name == "deploy.py" for word in sys.argv[1:]):
+    is_ours = any(key in host.data.dict() for host in state.inventory for key in ("gpus", "instances"))
+    if is_ours and any(Path(word).name == "deploy.py" for word in sys.argv[1:]):
         plan_of(state.inventory)
 
 

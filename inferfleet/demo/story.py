@@ -178,13 +178,15 @@ def _fails_by_step(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def _ends_cleanly() -> Iterator[None]:
-    """A polite end (SIGTERM, a closed terminal) is an interruption as Ctrl-C is, so that the lab goes."""
+    """A polite end (SIGTERM, a closed terminal) is an interruption as Ctrl-C is, so that the lab goes.
+
+    Who was started in the background of a script has Ctrl-C ignored by the shell; it is listened to all the same.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    old = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    old[signal.SIGINT] = signal.getsignal(signal.SIGINT)
+    old = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:

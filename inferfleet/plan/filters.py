@@ -88,10 +88,18 @@ def passing(ask: Ask, seats: Iterable[Seat]) -> tuple[list[Seat], list[str]]:
         whys = [(seat, one(ask, seat)) for seat in left]
         out = Counter(why for _, why in whys if why)
         left = [seat for seat, why in whys if not why]
-        because = "; ".join(f"{count} {why}" for why, count in out.most_common())
+        because = "; ".join(how_many(count, why) for why, count in out.most_common())
         if because:
             steps.append(f"{len(left)} left: {because}")
     return left, steps
+
+
+def how_many(count: int, why: str, noun: str = "") -> str:
+    """`3 are too small`, `1 is too small`; with a noun `3 cards are too small`."""
+    verbs = {"are": "is", "have": "has", "run": "runs"}
+    first, _, rest = why.partition(" ")
+    verb = verbs.get(first, first) if count == 1 else first
+    return " ".join(filter(None, (str(count), noun and noun + "s" * (count != 1), verb, rest)))
 
 
 def what_lacks(lack: Lack) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from inferfleet.plan.bench import Bench, Placed
 from inferfleet.plan.capacity import GIB
-from inferfleet.plan.filters import Ask, cannot, gib
+from inferfleet.plan.filters import Ask, cannot, gib, how_many
 from inferfleet.plan.groups import Group, teams
 from inferfleet.plan.rooms import CardRoom, HostRoom
 from inferfleet.spec import ServerEngine
@@ -151,7 +151,7 @@ def _why(ask: Ask, benches: Sequence[Bench], found: Placed) -> tuple[str, tuple[
         if settings := settings_on(ask, bench):
             needs.add(each_card(ask, settings))
             whys.update(why_not(ask, settings, bench, card) for card in bench.room.cards if card not in used)
-    steps = tuple(f"{count} cards {why}" for why, count in whys.most_common() if why)
+    steps = tuple(how_many(count, why, "card") for why, count in whys.most_common() if why)
     cards = ask.model.tensor_parallel * ask.model.pipeline_parallel
     count = f"{found.short} of {found.wanted} replicas: " if found.groups else ""
     of_one = " of one host" if ask.model.pipeline_parallel == 1 else ""

@@ -56,8 +56,8 @@ def _server(server: Server) -> dict[str, Any]:
 
 
 def rows(plan: FleetPlan) -> list[Row]:
-    """One row for each instance: node, instance, engine, cards, address, models."""
-    return [row for node in plan.nodes for row in _rows(node.name, node)]
+    """One row for each instance: node, instance, engine, cards, address, models; then the servers, planned only."""
+    return [row for node in plan.nodes for row in _rows(node.name, node)] + _server_rows(plan)
 
 
 def folded_rows(plan: FleetPlan) -> list[Row]:
@@ -65,7 +65,22 @@ def folded_rows(plan: FleetPlan) -> list[Row]:
     alike: dict[object, list[NodePlan]] = {}
     for node in plan.nodes:
         alike.setdefault(tuple(_rows("", node)), []).append(node)
-    return [row for nodes in alike.values() for row in _rows(in_short([node.name for node in nodes]), nodes[0])]
+    rows = [row for nodes in alike.values() for row in _rows(in_short([node.name for node in nodes]), nodes[0])]
+    return rows + _server_rows(plan)
+
+
+def _server_rows(plan: FleetPlan) -> list[Row]:
+    return [
+        (
+            " + ".join(node for node, _ in server.parts),
+            server.name,
+            f"{server.engine} {server.version} (planned only)",
+            " + ".join(", ".join(f"{gpu.index}: {gpu.model}" for gpu in gpus) for _, gpus in server.parts),
+            server.address,
+            server.model,
+        )
+        for server in plan.servers
+    ]
 
 
 def _rows(name: str, node: NodePlan) -> list[Row]:

@@ -44,7 +44,7 @@ class Terminal:
         capacity = plan.capacity
         self._cards(capacity)
         self._models(capacity.models)
-        if capacity.models:
+        if any(model.placed for model in capacity.models):
             self._losses(capacity)
         self._differences(plan.differences)
         self._refusals(capacity.refusals)
@@ -78,7 +78,23 @@ class Terminal:
         if self._width is not None and len(rows) > _MANY_ROWS:
             groups = groupby(show.folded_rows(plan), key=lambda row: row[0])
             rows = [(("", name)[number == 0], *row[1:]) for name, own in groups for number, row in enumerate(own)]
-        self._table(show.TITLES, rows)
+        self._table(*self._narrowed(rows))
+
+    def _narrowed(self, rows: Sequence[show.Row]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+        """The rows without the engine, and then with the port alone, where the terminal is too narrow for more."""
+        whole: list[Sequence[str]] = [show.TITLES, *rows]
+        if self._fits(whole):
+            return whole[0], whole[1:]
+        shorter: list[Sequence[str]] = [(*row[:2], *row[3:]) for row in whole]
+        if not self._fits(shorter):
+            titles, *rest = ([*row[:3], row[3].rpartition(":")[2], *row[4:]] for row in shorter)
+            shorter = [["port" if title == "address" else title for title in titles], *rest]
+        return shorter[0], shorter[1:]
+
+    def _fits(self, table: Sequence[Sequence[str]]) -> bool:
+        return (
+            self._width is None or sum(2 + max(map(len, column)) for column in zip(*table, strict=True)) <= self._width
+        )
 
     def _cards(self, capacity: Capacity) -> None:
         views = folded(hosts(capacity))

@@ -98,7 +98,8 @@ def test_kept_lab_is_reached_as_it_says(tmp_path: Path) -> None:
     name = name_in((tmp_path / "log").read_text())
     try:
         assert demo.returncode == 0, err
-        said = {line.split()[0]: line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("  ")}
+        words = [line.split(maxsplit=1) for line in out.splitlines() if line.startswith("  ")]
+        said = {line[0]: line[1] for line in words if len(line) == 2}
         login = next(line.split("log in", 1)[1].strip() for line in out.splitlines() if "log in" in line)
         where = subprocess.run(f"{login} hostname", shell=True, capture_output=True, text=True, check=True)
         assert where.stdout == "gpu1\n"

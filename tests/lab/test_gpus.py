@@ -150,8 +150,8 @@ def test_mig_devices_are_checked(project: Project, gpu1: LabHost) -> None:
     whole, gone = {"model": "A30", "uuid": card_uuid("gpu1", 0)}, "MIG-00000000-0000-4000-8000-000000000000"
     with wrong(gpu1, "mig"):
         parts = sorted(device["uuid"] for device in ask(gpu1)["cards"][1]["mig"]["devices"])
-        good = apply(project, "gpu1", [whole, *({"model": "A30", "uuid": part} for part in parts)])
-        bad = refusal(apply(project, "gpu1", [whole, {"model": "A30", "uuid": gone}]), "gpu1")
+        good = apply(project, "gpu1", [whole, *({"model": "A30 2g.12gb", "uuid": part} for part in parts)])
+        bad = refusal(apply(project, "gpu1", [whole, {"model": "A30 2g.12gb", "uuid": gone}]), "gpu1")
     assert (good.rc, good.changed) == (0, set()), good.text
     have = f"card {gone} is declared, the host has {', '.join(parts)}"
     assert bad == f"{have}; correct the inventory, or divide the card again"

@@ -75,7 +75,12 @@ def fleet(registry: LabRegistry, mirror: Path, tmp_path_factory: pytest.TempPath
 def declare(fleet: Project, image: str, archive: str | None = None) -> Run:
     """Bring an image; what the run said."""
     fleet.data["engines"] = {
-        "ollama": {"version": NEW, "runtime": "docker", "image": image, "image_archive": archive},
+        "ollama": {
+            "version": OLD if OLD in image else NEW,
+            "runtime": "docker",
+            "image": image,
+            "image_archive": archive,
+        },
     }
     return fleet.apply()
 

@@ -29,7 +29,7 @@ def test_engines_with_one_model_count_their_hosts_disk() -> None:
     assert _placed(plan) == {"m": ("a/vllm-m-gpu0",), "n": ("b/vllm-n-gpu0",)}
     plan = _plan({"a": {"gpus": ["A30"], "disk_gib": 10}}, {"m": _vllm(8), "n": _vllm(8)})
     (refusal,) = plan.capacity.refusals
-    assert refusal.steps == ("1 cards are on a host with no disk left",)
+    assert refusal.steps == ("1 card is on a host with no disk left",)
 
 
 def test_a_replica_over_hosts_takes_each_hosts_own_budget_only() -> None:
