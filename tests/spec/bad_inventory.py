@@ -57,6 +57,8 @@ CASES: list[tuple[Any, ...]] = [
      "gpu1.gpus[0].vram_gib: must be a number (got '24G'); write it without quotes or unit"),
     ("size of nothing", fleet(gpus=[{"model": "A30", "vram_gib": 0}]),
      "gpu1.gpus[0].vram_gib: is too small (got 0); write more than 0: the card's memory in GiB"),
+    ("size beyond all numbers", fleet(gpus=[{"model": "Own", "vram_gib": 1e300}]),
+     "gpu1.gpus[0].vram_gib: is too large (got 1e+300); write at most 1e+12: the card's memory in GiB"),
     ("size in MiB", fleet(gpus=[{"model": "A30", "vram_gib": 24576}]),
      "gpu1: gpus[0]: vram_gib: A30 has 24 GiB, and 24576 is its size in MiB; correct it, or leave it out"),
     ("UUID cut off", fleet(gpus=[{"model": "A30", "uuid": "GPU-8f1c"}]),
