@@ -166,7 +166,7 @@ def read(path: Path) -> tuple[Measurement, ...]:
         raise FleetError(f"{path}: cannot be read ({why})", _MEND) from error
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FleetError(f"{path}: is no JSON ({error})", _MEND) from error
     if not isinstance(found, dict) or not isinstance(found.get("measurements"), list):
         raise FleetError(f"{path}: holds no list of measurements", _MEND)

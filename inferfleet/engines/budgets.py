@@ -33,7 +33,7 @@ _DIGITS = 6
 # What CUDA and NCCL hold of the overhead before any weight is loaded, which SGLang and LMDeploy never see as free.
 # Holds an engine less, its cache grows by no more than that; holds it more, the cache falls short by a part of it.
 _CONTEXT = 512 * _MIB
-# The most of a card that TGI can be given: its launcher wants less than 1.
+# The most of a card that an engine can be given: TGI's launcher, SGLang and LMDeploy want less than 1.
 _WIGGLE_ROOM = 0.999
 
 
@@ -51,6 +51,11 @@ class _Plan:
     @property
     def context(self) -> int:
         return min(self.overhead, _CONTEXT)
+
+
+def most(usable: int) -> int:
+    """What any of these engines can be given of a card that, empty, leaves so many bytes to processes."""
+    return int(usable * _WIGGLE_ROOM)
 
 
 def flags(
@@ -90,11 +95,13 @@ def _sglang(plan: _Plan) -> dict[str, str]:
 
 
 def _tgi(plan: _Plan) -> dict[str, str]:
-    fraction = _fraction(plan.all, int(plan.usable * _WIGGLE_ROOM))
+    fraction = _fraction(plan.all, most(plan.usable))
     return {"--cuda-memory-fraction": fraction, "TGI_WIGGLE_ROOM": str(_WIGGLE_ROOM)}
 
 
 def _lmdeploy(plan: _Plan) -> dict[str, str]:
+    if not plan.kv:  # an encoder's, or that of a model of which the memory is declared as one number
+        return {}
     free = plan.usable - plan.context - plan.weights
     return {"--cache-max-entry-count": _fraction(plan.kv, free, below_one=True)}
 

@@ -51,6 +51,9 @@ def different(name: str, got: str | None, declared: str) -> str:
 def _settings(instance: Instance) -> dict[str, str]:
     """Every setting whose default depends on the hardware is in it."""
     settings = instance.settings
+    # Else Ollama puts on one card alone what it believes to fit there (0.32.15 server/sched.go, bestSingleGPUFit), by
+    # an estimate that knows neither buffers nor wide heads; the plan has a part of each model on each card.
+    spread = {"OLLAMA_SCHED_SPREAD": "1"} if len(instance.gpus) > 1 else {}
     return {
         "OLLAMA_MODELS": settings.models_dir,
         "OLLAMA_NUM_PARALLEL": str(settings.parallel),
@@ -61,6 +64,7 @@ def _settings(instance: Instance) -> dict[str, str]:
         "OLLAMA_CONTEXT_LENGTH": str(settings.context),
         "OLLAMA_FLASH_ATTENTION": "1" if settings.flash_attention else "0",
         "OLLAMA_KV_CACHE_TYPE": settings.kv_cache_type,
+        **spread,
         # Instances of a node share one store: none may clean up what another is fetching (docs: one puller).
         "OLLAMA_NOPRUNE": "1",
         "OLLAMA_NO_CLOUD": "1",

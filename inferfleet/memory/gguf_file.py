@@ -1,8 +1,6 @@
 """The header of a GGUF file, read by the `gguf` package from a memory map: nothing of the weights is read."""
 
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +9,12 @@ from gguf import GGUF_MAGIC, GGUFEndian, GGUFReader, GGUFValueType, LlamaFileTyp
 
 from inferfleet.errors import FleetError
 from inferfleet.memory.formats import canonical
+from inferfleet.memory.gguf_header import GgufFile, GgufTensor
 
+# Models have some thousand tensors and some ten keys; a damaged count would be read for minutes and gigabytes.
+_MOST = 100_000
 # Longer lists of numbers are tokens' scores and types; lists of a value for each layer are shorter.
 _LONG = 4096
-
-
-@dataclass(frozen=True)
-class GgufTensor:
-    """A tensor: its name, the lengths of its dimensions (rows' first), its bytes."""
-
-    name: str
-    lengths: tuple[int, ...]
-    bytes: int
-    elements: int
-
-
-@dataclass(frozen=True)
-class GgufFile:
-    """What a header says.
-
-    Attributes:
-        metadata: keys and values, tokens left out.
-        tensors: by name.
-        format: of most tensors, as users name it; `gguf` where the file does not say.
-    """
-
-    metadata: Mapping[str, Any]
-    tensors: Mapping[str, GgufTensor]
-    format: str
 
 
 def read_gguf(path: Path, where: str) -> GgufFile:
@@ -53,20 +29,33 @@ def read_gguf(path: Path, where: str) -> GgufFile:
     """
     try:
         with path.open("rb") as file:
-            magic = file.read(4)
-        if magic != struct.pack("<I", GGUF_MAGIC):
+            begin = file.read(24)
+        if (magic := begin[:4]) != struct.pack("<I", GGUF_MAGIC):
             raise FleetError(f"{where}: is no GGUF file (begins with {magic!r})", "name a file that ends in .gguf")
+        _check_counts(begin)
         found = _contents(_Header(path))
     except OSError as error:
         raise FleetError(f"{where}: cannot be read ({error.strerror or error})", "check its path and rights") from error
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError, struct.error) as error:
         what = f"{where}: is a GGUF file that is cut short or damaged"
         raise FleetError(what, "copy it again, whole") from error
-    if (parts := found.metadata.get("split.count") or 0) > 1:
-        part = found.metadata.get("split.no", 0) + 1
+    parts = found.metadata.get("split.count")
+    if isinstance(parts, int) and parts > 1:
+        part = int(found.metadata.get("split.no") or 0) + 1
         todo = "join the parts with llama-gguf-split --merge, or declare the model's shape and format"
         raise FleetError(f"{where}: is only part {part} of {parts} of a split GGUF file", todo)
     return found
+
+
+def _check_counts(begin: bytes) -> None:
+    """What begins so may be a header: version, tensors, keys (GGUF's specification, gguf_header_t).
+
+    Raises:
+        ValueError: it has more tensors or keys than any model has.
+    """
+    order = "<" if begin[4:6] != b"\0\0" else ">"  # the version, a small number, tells how numbers are written
+    if max(struct.unpack(f"{order}QQ", begin[8:24])) > _MOST:
+        raise ValueError("more tensors or keys than any model has")
 
 
 def _contents(header: GGUFReader) -> GgufFile:

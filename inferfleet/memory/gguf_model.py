@@ -9,7 +9,7 @@ from typing import Any
 
 from inferfleet.errors import FleetError
 from inferfleet.memory.form import ENCODERS
-from inferfleet.memory.gguf_file import GgufFile
+from inferfleet.memory.gguf_header import GgufFile
 from inferfleet.memory.gguf_layers import cached_layers, state_bytes, window_of
 from inferfleet.memory.types import Attention, Shape, Weights
 
@@ -48,7 +48,7 @@ class Keys:
             FleetError: the file has none, or something else, and there is no default.
         """
         value = self.get(name)
-        if isinstance(value, list) and value:
+        if _are_numbers(value) and value:
             value = max(value)
         if isinstance(value, int) and value >= 0:
             return value
@@ -59,9 +59,13 @@ class Keys:
     def by_layer(self, name: str, default: int) -> list[int]:
         """A number for each layer."""
         value = self.get(name)
-        if isinstance(value, list) and len(value) >= self.layers:
+        if _are_numbers(value) and len(value) >= self.layers:
             return [int(number) for number in value[: self.layers]]
         return [self.number(name, default)] * self.layers
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, int) and one >= 0 for one in value)
 
 
 def shape_of(file: GgufFile, where: str) -> Shape:

@@ -82,7 +82,7 @@ def read_config(directory: Path, where: str) -> Mapping[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FleetError(f"{where}: has no readable config.json ({error.strerror or error})", _BY_HAND) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FleetError(f"{where}: its config.json is no JSON ({error})", "copy it again, whole") from error
     if not isinstance(config, dict):
         raise FleetError(f"{where}: its config.json is no JSON object", "copy it again, whole")
@@ -102,11 +102,10 @@ def form_of(config: Mapping[str, Any], where: str) -> Form:
         raise FleetError(what, _BY_HAND)
     data = {name: _first(config, theirs) for name, theirs in _NUMBERS.items()}
     data |= {"architecture": kind.architecture, "tied": _tied(config), **kind.fixed}
-    if shared := config.get("n_shared_experts"):
-        data["shared_ffn"] = shared * (config.get("moe_intermediate_size") or 0)
+    data["shared_ffn"] = _number(config, "n_shared_experts", where) * _number(config, "moe_intermediate_size", where)
     if data["latent"]:
-        data["head_dim"] = (config.get("qk_nope_head_dim") or 0) + (data["latent_rope"] or 0)
-    data |= _windows(config, data)
+        data["head_dim"] = _number(config, "qk_nope_head_dim", where) + _number(config, "qk_rope_head_dim", where)
+    data |= _windows(config, data, where)
     if (config.get("attention_bias") or config.get("mlp_bias")) and kind.architecture == "llama":
         data["bias"] = "all" if config.get("mlp_bias") else "qkv"
     return declared_form({name: value for name, value in data.items() if value is not None}, f"{where}: config.json")
@@ -137,10 +136,21 @@ def format_of(config: Mapping[str, Any], where: str) -> str:
 
 def _compressed(quantised: Mapping[str, Any]) -> str | None:
     groups = quantised.get("config_groups")
-    weights = [group.get("weights") or {} for group in groups.values()] if isinstance(groups, dict) else []
-    kinds = {(str(weight.get("type")), int(weight.get("num_bits") or 0)) for weight in weights}
-    names = {("float", 8): "fp8", ("int", 8): "int8", ("int", 4): "gptq"}
+    weights = [_object(_object(group).get("weights")) for group in _object(groups).values()]
+    kinds = {f"{weight.get('type')} {weight.get('num_bits')}" for weight in weights}
+    names = {"float 8": "fp8", "int 8": "int8", "int 4": "gptq"}
     return names.get(kinds.pop()) if len(kinds) == 1 else None
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(config: Mapping[str, Any], name: str, where: str) -> int:
+    value = config.get(name) or 0
+    if isinstance(value, int):
+        return value
+    raise FleetError(f"{where}: config.json: {name} is no whole number (got {value!r})", _BY_HAND)
 
 
 def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> Any:
@@ -152,10 +162,11 @@ def _tied(config: Mapping[str, Any]) -> bool:
     return bool(said) if said is not None else config.get("model_type") not in _UNTIED
 
 
-def _windows(config: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+def _windows(config: Mapping[str, Any], data: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Window and period; a config may list each layer's kind, or name a window and switch it off."""
-    window, layers = config.get("sliding_window"), data["layers"]
-    if not window or config.get("use_sliding_window") is False or window >= (data["max_context"] or 0):
+    window, layers = _number(config, "sliding_window", where), data["layers"]
+    beyond = window >= _number(config, "max_position_embeddings", where)
+    if not window or config.get("use_sliding_window") is False or beyond:
         return {"window": 0, "full_every": 0}
     every = config.get("sliding_window_pattern") or data.get("full_every") or 0
     kinds = config.get("layer_types")

@@ -65,13 +65,13 @@ def _files(directory: Path, where: str) -> list[Path]:
         single = directory / _SINGLE
         return [single] if single.exists() else sorted(directory.glob("*.safetensors"))
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        paths = sorted(directory / name for name in names)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise FleetError(f"{where}: its {_INDEX} is no index of weights", "copy it again, whole") from error
-    missing = [name for name in names if not (directory / name).is_file()]
-    if missing:
-        raise FleetError(f"{where}: lacks {len(missing)} of {len(names)} files of weights ({missing[0]})", "copy them")
-    return [directory / name for name in names]
+    if missing := [path.name for path in paths if not path.is_file()]:
+        raise FleetError(f"{where}: lacks {len(missing)} of {len(paths)} files of weights ({missing[0]})", "copy them")
+    return paths
 
 
 def _tensors(path: Path, where: str) -> Iterator[tuple[str, int, int]]:

@@ -3,6 +3,7 @@
 Never guessed: a model of which none of them knows ends in a line that says what to add.
 """
 
+import importlib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,7 +12,7 @@ from inferfleet.errors import FleetError
 from inferfleet.memory.declared import declared_form
 from inferfleet.memory.form import Form
 from inferfleet.memory.formats import parse_format
-from inferfleet.memory.gguf_file import read_gguf
+from inferfleet.memory.gguf_header import GgufFile
 from inferfleet.memory.gguf_model import shape_of, weights_in
 from inferfleet.memory.hf_config import form_of, format_of, read_config
 from inferfleet.memory.known import known, known_names
@@ -49,7 +50,7 @@ def size_of(
     """
     where = f"models.{name}"
     chosen = parse_format(format, f"{where}.format") if format else None
-    path = _path(source, project)
+    path = _path(source, project, where)
     if path is not None and path.exists():
         return _of_directory(path, where, chosen) if path.is_dir() else _of_gguf(path, where)
     if shape is not None:
@@ -61,14 +62,23 @@ def size_of(
     raise _unknown(where, source, path)
 
 
-def _path(source: str | None, project: Path) -> Path | None:
+def _path(source: str | None, project: Path, where: str) -> Path | None:
+    """The file or directory that is meant; a `config.json` stands for its directory."""
     if source is None or not source.startswith("file:"):
         return None
-    return project / Path(source.removeprefix("file:")).expanduser()
+    try:
+        path = project / Path(source.removeprefix("file:")).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # no such user, too long, a directory that is closed to us
+        why = error.strerror if isinstance(error, OSError) else error
+        raise FleetError(f"{where}: its file cannot be looked for ({why})", "check its path and rights") from error
+    return path.parent if path.name == "config.json" else path
 
 
 def _of_gguf(path: Path, where: str) -> ModelSize:
-    file = read_gguf(path, f"{where}: {path}")
+    # Few fleets have a GGUF to read here, and every run of pyinfra would wait for numpy.
+    reader = importlib.import_module("inferfleet.memory.gguf_file")
+    file: GgufFile = reader.read_gguf(path, f"{where}: {path}")
     return ModelSize(shape_of(file, f"{where}: {path}"), weights_in(file), str(path), 0.0)
 
 

@@ -31,6 +31,17 @@ class Group:
         return tuple(card for _, cards in self.parts for card in cards)
 
     @property
+    def weights(self) -> int:
+        """Of the weights, what lies on each card."""
+        need = self.demand.need
+        return -(-need.weights // need.cards)
+
+    @property
+    def kv_cache(self) -> int:
+        """What each card has for the KV cache: an engine with one model keeps all that it was given for it."""
+        return self.each - self.weights - self.demand.need.overhead
+
+    @property
     def slots(self) -> int:
         """Requests that it answers at once."""
         return self.settings.parallel

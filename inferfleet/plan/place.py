@@ -14,7 +14,7 @@ def instances_of(node: FleetNode, mistakes: list[str]) -> tuple[Instance, ...]:
         return ()
     declared = node.node.instances if node.node.instances is not None else _by_rule(node, settings)
     instances = tuple(_placed(node, settings, position, entry) for position, entry in enumerate(declared))
-    mistakes += [*_clashes(instances), *_not_in_docker(node, instances)]
+    mistakes += [*_clashes(instances), *_of_two_kinds(instances), *_not_in_docker(node, instances)]
     return instances
 
 
@@ -54,6 +54,13 @@ def cards_of(node: FleetNode) -> tuple[PlacedGpu, ...]:
 def _before(node: FleetNode, position: int) -> int:
     """How many instances on the CPU come before this one."""
     return sum(not entry.gpus for entry in (node.node.instances or ())[:position])
+
+
+def _of_two_kinds(instances: tuple[Instance, ...]) -> Iterator[str]:
+    """Ollama runs a model on cards of one library alone (0.32.15, server/sched.go, selectLlamaServerPlacement)."""
+    for one in instances:
+        if len({gpu.backend for gpu in one.gpus}) > 1:
+            yield f"{one.node}: {one.name} has cards of cuda and of vulkan; write two `instances`, one for each kind"
 
 
 def _not_in_docker(node: FleetNode, instances: tuple[Instance, ...]) -> Iterator[str]:

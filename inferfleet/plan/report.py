@@ -39,8 +39,7 @@ def capacity(
 
 def server(group: Group) -> Server:
     """A group of cards as the plan says it, with its memory in the engine's own words."""
-    need, card, host = group.demand.need, group.cards[0], group.settings.host
-    weights = need.weights // need.cards
+    card, host = group.cards[0], group.settings.host
     return Server(
         name=group.unit,
         engine=group.engine,
@@ -50,9 +49,9 @@ def server(group: Group) -> Server:
         address=f"[{host}]:{group.port}" if ":" in host else f"{host}:{group.port}",
         flags=flags(
             group.engine,
-            weights_per_card=weights,
-            kv_per_card=group.each - weights - need.overhead,
-            overhead_per_card=need.overhead,
+            weights_per_card=group.weights,
+            kv_per_card=group.kv_cache,
+            overhead_per_card=group.demand.need.overhead,
             usable=card.usable,
             total=card.total,
         ),
@@ -79,10 +78,7 @@ def _shares(seat: Seat, card: CardRoom) -> Iterator[Share]:
 
 
 def _whole(group: Group) -> Share:
-    """An engine with one model keeps all that it was given for the KV cache."""
-    need = group.demand.need
-    weights = need.weights // need.cards
-    return Share(group.unit, group.model, weights, group.each - weights - need.overhead, need.overhead)
+    return Share(group.unit, group.model, group.weights, group.kv_cache, group.demand.need.overhead)
 
 
 def _share(instance: str, model: str, need: Need, on_card: int, waits: bool) -> Share:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from inferfleet.engines.budgets import most
 from inferfleet.plan.bench import Bench, Placed
 from inferfleet.plan.capacity import GIB
 from inferfleet.plan.filters import Ask, cannot, gib, how_many
@@ -104,10 +105,12 @@ def why_not(ask: Ask, settings: ServerEngine, bench: Bench, card: CardRoom) -> s
     weights = size.weights.format if size else ""
     if no := cannot(ask.model.engine, settings.version, card, weights, settings.kv_cache_type):
         return f"cannot run it: {no}"
-    if each > card.usable:
-        return f"are too small ({gib(each)} of {gib(card.usable)} GiB on an empty {card.gpu.model})"
+    if each > (room := most(card.usable)):
+        return f"are too small ({gib(each)} of {gib(room)} GiB on an empty {card.gpu.model})"
     if each > card.free:
         return "have no room left"
+    if _port(bench, settings) is None:
+        return f"are on a host with no port left from {settings.port} on"
     demand = ask.demands.served(ask.name, settings)
     lack = bench.room.lack(demand.runner, demand.need.host, demand.need.disk)
     return f"are on a host with no {lack[0]} left" if lack else ""
@@ -124,9 +127,7 @@ def _take(ask: Ask, stages: Sequence[Team], settings: ServerEngine) -> Group:
     parts: dict[HostRoom, tuple[CardRoom, ...]] = {}
     for bench, cards in stages:
         parts[bench.room] = (*parts.get(bench.room, ()), *cards)
-    first = stages[0][0]
-    taken = {group.port for group in first.groups} | {seat.instance.port for seat in first.seats}
-    port = next(port for port in range(settings.port, 65536) if port not in taken)
+    port = _port(stages[0][0], settings) or settings.port
     demand = ask.demands.served(ask.name, settings)
     each = each_card(ask, settings)
     group = Group(ask.name, ask.model.engine, settings, tuple(parts.items()), demand, each, port)
@@ -137,6 +138,12 @@ def _take(ask: Ask, stages: Sequence[Team], settings: ServerEngine) -> Group:
         bench.room.ram_taken += demand.need.host
         bench.groups.append(group)
     return group
+
+
+def _port(bench: Bench, settings: ServerEngine) -> int | None:
+    """The first port of a host that is free for one more engine."""
+    taken = {group.port for group in bench.groups} | {seat.instance.port for seat in bench.seats}
+    return next((port for port in range(settings.port, 65536) if port not in taken), None)
 
 
 def _rooms(group: Group) -> list[HostRoom]:

@@ -28,6 +28,7 @@ OWNED_ENVIRONMENT = {
     "OLLAMA_KV_CACHE_TYPE": "kv_cache_type",
     "OLLAMA_LOAD_TIMEOUT": "load_timeout",
     "OLLAMA_MODELS": "models_dir",
+    "OLLAMA_SCHED_SPREAD": "nothing: a model is split over all cards of its instance",
     "OLLAMA_NOPRUNE": "nothing: instances share one store",
     "OLLAMA_NO_CLOUD": "nothing: models run here",
     "HOME": "nothing: the service has a home of its own",
@@ -38,6 +39,14 @@ OWNED_ENVIRONMENT = {
     "ROCR_VISIBLE_DEVICES": "gpus",
     "INFERFLEET_SPEC": "nothing: it marks what the service was started with",
 }
+
+# What else moves models or changes what they take: AMD's names for cards, and options of llama-server, which inherits
+# Ollama's environment (0.32.15, llm/llama_server.go, SetupLlamaServerCommandEnv; names of b10488, common/arg.cpp).
+_UNPLANNED = re.compile(
+    r"HIP_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|GGML_CUDA_ENABLE_UNIFIED_MEMORY|LLAMA_ARG_(NO_)?"
+    r"(BATCH|UBATCH|CTX_.*|CACHE_.*|CPU_MOE|N_CPU_MOE|DEVICE|FIT.*|FLASH_ATTN|KV_.*|MAIN_GPU|MMPROJ.*|MODEL.*|N_PARALLEL"
+    r"|N_GPU_LAYERS|OP_OFFLOAD|OVERRIDE_TENSOR|RPC|SPEC_.*|SPLIT_MODE|SWA_FULL|TENSOR_SPLIT)(_DRAFT)?"
+)
 
 
 def _duration(value: Any) -> Any:
@@ -176,6 +185,8 @@ class OllamaEngine(Noun):
                 raise mistake(f"{name!r} is not a variable's name", "use letters, digits and underscores")
             if name in OWNED_ENVIRONMENT:
                 raise mistake(f"{name} is set elsewhere", f"use the setting for it ({OWNED_ENVIRONMENT[name]})")
+            if _UNPLANNED.fullmatch(name):
+                raise mistake(f"{name} changes what models take of which card", "leave it out: that is planned")
             if not text.isprintable():
                 raise mistake(f"{name} holds a control character", "write it on one line")
         return value

@@ -67,10 +67,16 @@ class Model(Noun):
         None, description="Format of its weights, such as `q4_K_M` or `awq`; by default what its name or its file says."
     )
     context: int | None = Field(
-        None, description="Context length in tokens of each request; by default the engine's. Not for Ollama.", ge=256
+        None,
+        description="Context length in tokens of each request; by default the engine's. Not for Ollama.",
+        ge=256,
+        le=10_485_760,
     )
     parallel: int | None = Field(
-        None, description="Requests that one replica answers at once; by default the engine's. Not for Ollama.", ge=1
+        None,
+        description="Requests that one replica answers at once; by default the engine's. Not for Ollama.",
+        ge=1,
+        le=65536,
     )
     tensor_parallel: int = Field(
         1, description="Cards of a host over which each layer is split. Not for Ollama.", ge=1, le=64

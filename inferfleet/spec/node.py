@@ -28,7 +28,7 @@ class Gpu(Noun):
         None,
         description="The card's memory in GiB. By default what is known of a card of that name.",
         gt=0,
-        allow_inf_nan=False,
+        le=1e12,  # whoever writes bytes for GiB is told by the card what is wrong
     )
 
     @field_validator("uuid")

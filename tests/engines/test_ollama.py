@@ -66,6 +66,13 @@ def test_settings(settings: dict[str, Any], name: str, value: str) -> None:
     assert _environment(with_settings(**settings))[name] == value
 
 
+@pytest.mark.parametrize(("per", "said"), [("card", None), ("node", "1")])
+def test_several_cards_share_each_model(per: str, said: str | None) -> None:
+    """As it is planned, whatever Ollama believes to fit on one of them."""
+    found = _environment(fleet(gpus=["A30"] * 2, engines={"ollama": {**OLLAMA, "per": per}}))
+    assert found.get("OLLAMA_SCHED_SPREAD") == said
+
+
 def test_another_model_restarts_nothing() -> None:
     assert _environment(models(a={}, b={}, c={})) == _environment(fleet(models={}))
 
@@ -81,7 +88,6 @@ CARDS: dict[str, tuple[list[Any], str, tuple[str, str]]] = {
     "by index": (["A30", "A30"], "node", ("0,1", "-1")),
     "by index where one has no uuid": (["A30", {"model": "A30", "uuid": UUID.format(1)}], "node", ("0,1", "-1")),
     "vulkan by index": ([VULKAN], "node", ("-1", "0")),
-    "both kinds": (["A30", VULKAN], "node", ("0", "0")),
     "no card": ([], "node", ("-1", "-1")),
 }
 

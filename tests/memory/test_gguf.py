@@ -189,6 +189,7 @@ def test_output_layer_of_its_own(tmp_path: Path) -> None:
         ("glm-dsa", {"attention.indexer.head_count": 4}, "its architecture glm-dsa keeps an index besides its cache"),
         ("llama", {"split.count": 3, "split.no": 1}, "is only part 2 of 3 of a split GGUF file; join the parts with"),
         ("llama", {"context_length": None}, "does not say its llama.context_length (got None); declare"),
+        ("llama", {"attention.head_count_kv": [1.5] * 12}, "does not say its llama.attention.head_count_kv (got [1.5"),
         ("llama", {"block_count": 0}, "has a strange number of layers (got 0)"),
         ("llama", {"block_count": 4_000_000_000}, "has a strange number of layers (got 4000000000)"),
     ],
@@ -211,6 +212,21 @@ def test_an_image_tower_is_no_model(tmp_path: Path) -> None:
 def test_cut_files(length: int, tmp_path: Path) -> None:
     (tmp_path / "cut.gguf").write_bytes(TINY.read_bytes()[:length])
     assert refused(tmp_path / "cut.gguf") == "is a GGUF file that is cut short or damaged; copy it again, whole"
+
+
+@pytest.mark.parametrize("at", [8, 16])
+def test_counts_that_cannot_be_are_not_read(at: int, tmp_path: Path) -> None:
+    """Zeros after a header, as of a copy that broke off into a hole, would make a million tensors of nothing."""
+    data = bytearray(TINY.read_bytes()[:30_000]) + bytes(2_000_000)
+    data[at : at + 8] = struct.pack("<Q", 2**40)
+    (tmp_path / "x.gguf").write_bytes(data)
+    begin = time.process_time()
+    assert refused(tmp_path / "x.gguf").startswith("is a GGUF file that is cut short or damaged")
+    assert time.process_time() - begin < 0.5
+
+
+def test_a_split_that_is_no_number(tmp_path: Path) -> None:
+    assert size(write(tmp_path / "x.gguf", "llama", {"split.count": ["two"]})).shape.vocab == 8
 
 
 @pytest.mark.parametrize("data", [b"", b"GG", b"<html>", struct.pack("<Q", 2**40)])

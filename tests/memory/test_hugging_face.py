@@ -55,6 +55,10 @@ def test_config_alone_is_as_the_table(tmp_path: Path) -> None:
     assert size(tmp_path, format="awq").weights.format == "awq"
 
 
+def test_a_config_stands_for_its_directory(tmp_path: Path) -> None:
+    assert size(made(tmp_path, LLAMA) / "config.json") == size(tmp_path)
+
+
 TEXT = {name: value for name, value in LLAMA.items() if name != "model_type"}
 SMALL = TEXT | {"num_hidden_layers": 12, "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 32768}
 SHAPES: list[tuple[str, dict[str, Any], list[tuple[int, int | None]]]] = [
@@ -122,6 +126,19 @@ def test_quantised(quantised: dict[str, Any], format: str, tmp_path: Path) -> No
         ({"num_key_value_heads": 7}, "config.json.kv_heads: does not divide heads"),
         ({"quantization_config": {"quant_method": "hqq"}}, "its quantisation is not known here (quant_method 'hqq'"),
         ({"quantization_config": {"quant_method": "gptq", "bits": 3}}, "its quantisation is not known here"),
+        (
+            {"max_position_embeddings": "4k", "sliding_window": 8},
+            "config.json: max_position_embeddings is no whole",
+        ),
+        ({"n_shared_experts": [1]}, "config.json: n_shared_experts is no whole number (got [1]); declare"),
+        ({"kv_lora_rank": 1, "qk_rope_head_dim": "x"}, "config.json: qk_rope_head_dim is no whole number (got 'x')"),
+        *(
+            (
+                {"quantization_config": {"quant_method": "compressed-tensors", "config_groups": groups}},
+                "its quantisation",
+            )
+            for groups in ({"a": 1}, {"a": {"weights": True}}, {"a": {"weights": {"num_bits": [4]}}})
+        ),
         ({"vision_config": {"hidden_size": 1}}, "its image tower is of a size that config.json does not tell; put its"),
     ],
 )
@@ -132,6 +149,8 @@ def test_refused(change: dict[str, Any], said: str, tmp_path: Path) -> None:
 def test_no_config(tmp_path: Path) -> None:
     assert refused(tmp_path).startswith("has no readable config.json (No such file or directory); declare")
     (tmp_path / "config.json").write_text("{")
+    assert refused(tmp_path).startswith("its config.json is no JSON (")
+    (tmp_path / "config.json").write_text("[" * 200_000)
     assert refused(tmp_path).startswith("its config.json is no JSON (")
     (tmp_path / "config.json").write_text("[]")
     assert refused(tmp_path) == "its config.json is no JSON object; copy it again, whole"
@@ -162,8 +181,9 @@ def test_broken_shards(tmp_path: Path) -> None:
         assert refused(directory).startswith("b.safetensors is cut short or damaged (")
     (directory / "b.safetensors").unlink()
     assert refused(directory) == "lacks 1 of 2 files of weights (b.safetensors); copy them"
-    (directory / "model.safetensors.index.json").write_text("{}")
-    assert refused(directory) == "its model.safetensors.index.json is no index of weights; copy it again, whole"
+    for index in ("{}", '{"weight_map": {"a": 5}}', "[" * 200_000):
+        (directory / "model.safetensors.index.json").write_text(index)
+        assert refused(directory) == "its model.safetensors.index.json is no index of weights; copy it again, whole"
 
 
 def test_cut_weights_of_the_lab(tmp_path: Path) -> None:

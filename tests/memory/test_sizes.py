@@ -1,5 +1,7 @@
 """Computed sizes against published ones, and what is said where nobody knows a model."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -275,3 +277,15 @@ def test_what_is_refused(tmp_path: Path) -> None:
     assert refused("x", shape=SHAPE).startswith("models.x.format: is missing, so its shape has no size; write one such")
     assert refused("x", format="q9").startswith("models.x.format: is no known format of weights (got 'q9'); write one")
     assert "models.x.shape.heads: is less than 1 (got 0)" in refused("x", shape={**SHAPE, "heads": 0})
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/x", "x" * 5000, "~nobody-of-that-name"])
+def test_a_path_that_cannot_be(name: str) -> None:
+    with pytest.raises(FleetError, match=r"^models\.x: its file cannot be looked for \([^\n]+\); check"):
+        size_of("x", source=f"file:{name}")
+
+
+def test_a_plan_without_files_imports_no_numpy() -> None:
+    """Every run of pyinfra would wait for it."""
+    said = "import sys, inferfleet.ssh; sys.exit(bool({'numpy', 'gguf'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", said], check=True)

@@ -31,6 +31,35 @@ def _hosts(models: dict[str, Any], **gpus: Any) -> Hosts:
 
 
 FOUR = {"gpus": ["A30"] * 4}
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tgi", "lmdeploy"])
+@pytest.mark.parametrize("gib", [1, 23, 23.44, 23.4375])  # an empty A30 leaves 23.44
+def test_a_size_in_one_number_has_options_that_the_engine_takes(engine: str, gib: float) -> None:
+    model = {"engine": engine, "vram_gib": gib}
+    plan = plan_or_refuse(parse_fleet(_hosts({"m": model}, a={**FOUR, "engines": {engine: {"version": "0.9.0"}}})))
+    assert len(plan.servers) == (gib <= 23)
+    assert all(0 < float(value) <= 1 for server in plan.servers for value in server.flags.values())
+
+
+def test_ports_that_are_used_up() -> None:
+    hosts = _hosts({"m": {**QWEN, "replicas": 2}}, a={**FOUR, "engines": {"vllm": {**VLLM["vllm"], "port": 65535}}})
+    (refusal,) = plan_or_refuse(parse_fleet(hosts)).capacity.refusals
+    assert refusal.steps == ("3 cards are on a host with no port left from 65535 on",)
+
+
+@pytest.mark.parametrize("settings", [{"context": 10**400}, {"parallel": 10**400}])
+def test_numbers_beyond_all_sense(settings: dict[str, int]) -> None:
+    with pytest.raises(SpecError, match=r"^models\.m\.\w+: is too large"):
+        _servers(_hosts({"m": {**QWEN, **settings}}, a=FOUR))
+
+
+@pytest.mark.parametrize("settings", [{"vram_budget_gib": 1e300}, {"parallel": 10**400}, {"version": "9" * 5000}])
+def test_engines_beyond_all_sense(settings: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=r"^engines\.vllm\.\w+: is "):
+        _servers(_hosts({"m": QWEN}, a={**FOUR, "engines": {"vllm": {**VLLM["vllm"], **settings}}}))
+
+
 CASES: dict[str, tuple[Hosts, list[str]]] = {
     "a replica for itself, one where none is asked for": (
         _hosts({"m": QWEN}, a=FOUR), ["127.0.0.1:8000 vllm-m-gpu0: a/0"],
