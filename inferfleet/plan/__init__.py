@@ -4,12 +4,15 @@ from collections.abc import Iterable, Mapping
 
 from inferfleet.errors import SpecError
 from inferfleet.placed import Instance, PlacedModel
+from inferfleet.plan.aliases import with_aliases
 from inferfleet.plan.draft import draft
+from inferfleet.plan.gateway import GatewayPlan, gateways_of
+from inferfleet.plan.listen import listening
 from inferfleet.plan.place import cards_of
 from inferfleet.plan.types import FleetPlan, NodePlan
 from inferfleet.spec import Fleet, FleetNode, Model, tagged
 
-__all__ = ["FleetPlan", "Instance", "NodePlan", "PlacedModel", "make_plan", "plan_or_refuse"]
+__all__ = ["FleetPlan", "GatewayPlan", "Instance", "NodePlan", "PlacedModel", "make_plan", "plan_or_refuse"]
 
 
 def make_plan(fleet: Fleet) -> FleetPlan:
@@ -25,6 +28,11 @@ def make_plan(fleet: Fleet) -> FleetPlan:
         for name, model in fleet.models
         if model.engine != "ollama"
     ]
+    if len(plan.gateways) > 1:
+        both = " and ".join(gateway.node for gateway in plan.gateways[:2])
+        wrong.append(
+            f"gateway: {both} have no address that moves between them, and this version sets none up; keep one of them"
+        )
     if wrong:
         raise SpecError(wrong)
     return plan
@@ -36,18 +44,21 @@ def plan_or_refuse(fleet: Fleet) -> FleetPlan:
     Raises:
         SpecError: with one line for each mistake for which nothing at all could be placed.
     """
+    fleet, unreachable = listening(fleet)
     drafted = draft(fleet)
-    if drafted.mistakes:
-        raise SpecError(drafted.mistakes)
+    gateways, taken = gateways_of(fleet, drafted.instances)
+    if mistakes := (*drafted.mistakes, *unreachable, *taken):
+        raise SpecError(mistakes)
     specs = dict(fleet.models)
     by_tag = {tagged(name): name for name in specs}
     nodes = []
     for node in fleet.nodes:
         instances = drafted.instances[node.name]
         names = dict.fromkeys(name for instance in instances for name in instance.models)
-        models = tuple(PlacedModel(name, specs[name]) for name in _with_sources(names, specs, by_tag))
-        nodes.append(_node_plan(node, instances, models))
-    return FleetPlan(tuple(nodes), drafted.servers, capacity=drafted.capacity)
+        models = [PlacedModel(name, specs[name]) for name in _with_sources(names, specs, by_tag)]
+        copies = tuple(copy for model in models for copy in with_aliases(model))
+        nodes.append(_node_plan(node, instances, copies))
+    return FleetPlan(tuple(nodes), drafted.servers, capacity=drafted.capacity, gateways=gateways)
 
 
 def _node_plan(node: FleetNode, instances: tuple[Instance, ...], models: tuple[PlacedModel, ...]) -> NodePlan:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from inferfleet.placed import Instance, PlacedGpu, PlacedModel, Server
 from inferfleet.plan.capacity import Capacity
+from inferfleet.plan.gateway import GatewayPlan
 from inferfleet.spec import Docker, Driver, Sources, Toolkit
 
 
@@ -57,13 +58,19 @@ class FleetPlan:
         servers: replicas with an engine of their own.
         differences: what a what-if question changes, a line for each model.
         capacity: what all of it takes.
+        gateways: what stands in front of it.
     """
 
     nodes: tuple[NodePlan, ...]
     servers: tuple[Server, ...] = ()
     differences: tuple[str, ...] = ()
     capacity: Capacity = field(default_factory=Capacity)
+    gateways: tuple[GatewayPlan, ...] = ()
 
     def node(self, name: str) -> NodePlan | None:
         """The plan of one host; None where the host is no node of the fleet."""
         return next((node for node in self.nodes if node.name == name), None)
+
+    def gateway(self, name: str) -> GatewayPlan | None:
+        """The plan of the gateway on a host; None where the host is none."""
+        return next((gateway for gateway in self.gateways if gateway.node == name), None)

@@ -1,0 +1,36 @@
+"""The hosts that are gateways."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from inferfleet.spec.gateway import Gateway
+from inferfleet.spec.parse import parse
+
+
+@dataclass(frozen=True)
+class FleetGateway:
+    """One host that is a gateway; it may be a node of the fleet as well."""
+
+    name: str
+    gateway: Gateway
+
+
+def parse_gateways(hosts: Mapping[str, Mapping[str, Any]], mistakes: list[str]) -> tuple[FleetGateway, ...]:
+    """The gateways of an inventory. All are the same but for the address that each listens on."""
+    data = {name: host["gateway"] for name, host in hosts.items() if "gateway" in host}
+    shared = all(value == next(iter(data.values())) for value in data.values())
+    before = len(mistakes)
+    found = tuple(
+        FleetGateway(name, parse(Gateway, value, "gateway" if shared else f"{name}: gateway", mistakes))
+        for name, value in data.items()
+    )
+    if len(mistakes) == before and not shared:
+        first = found[0].gateway.model_copy(update={"listen": ""})
+        mistakes += [
+            f"gateway: {found[0].name} and {one.name} differ in more than `listen`; "
+            "keep it in group_data/gateways.py, so that each answers as the other"
+            for one in found[1:]
+            if one.gateway.model_copy(update={"listen": ""}) != first
+        ]
+    return found
