@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from inferfleet.placed import Instance
 from inferfleet.plan.listen import reached
-from inferfleet.spec import Fleet, Gateway, Provider
+from inferfleet.spec import Fleet, Gateway, Model, Provider
 from inferfleet.spec.chains import flat, provider_of, served
 
 
@@ -112,12 +112,14 @@ class GatewayPlan:
         settings: what is declared of it. Secrets are references in it.
         backends: the models of the fleet, in the order of the inventory.
         chains: names with several who answer, and those that providers alone offer.
+        version: Ollama's, which clients of its API ask for.
     """
 
     node: str
     settings: Gateway
     backends: tuple[Backend, ...]
     chains: tuple[Chain, ...]
+    version: str = ""
 
     @property
     def offered(self) -> tuple[str, ...]:
@@ -157,11 +159,13 @@ def _gateway(fleet: Fleet, name: str, settings: Gateway, instances: Mapping[str,
         )
         if upstreams:
             backends.append(Backend(model, spec.aliases, spec.engine, upstreams))
-    return GatewayPlan(name, settings, tuple(backends), tuple(_chains(fleet, settings)))
+    version = next((node.engines.ollama.version for node in fleet.nodes if node.engines.ollama), "")
+    return GatewayPlan(name, settings, tuple(backends), tuple(chains_of(fleet.models, settings)), version)
 
 
-def _chains(fleet: Fleet, settings: Gateway) -> Iterator[Chain]:
-    names, specs = served(fleet.models), dict(fleet.models)
+def chains_of(models: Sequence[tuple[str, Model]], settings: Gateway) -> Iterator[Chain]:
+    """The declared chains, and one for each model that a provider alone offers."""
+    names, specs = served(models), dict(models)
     for chain in settings.chains:
         tiers = []
         for tier in flat(chain, settings, names):
