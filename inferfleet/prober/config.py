@@ -114,7 +114,7 @@ def parse(text: bytes) -> Config:
         raise ConfigError("servers: must be a list")
     if "digest" in data:
         raise ConfigError("digest: is not known")
-    _made(Limits, common, "limits")
+    _limits(common, "limits")
     found = tuple(_server(server, common, f"servers[{n}]") for n, server in enumerate(servers))
     names = [server.name for server in found]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -153,7 +153,7 @@ def _server(data: Any, common: dict[str, Any], where: str) -> Server:
     return server
 
 
-def _limits(data: dict[str, Any], where: str) -> Limits:
+def _limits(data: Any, where: str) -> Limits:
     limits = _made(Limits, data, where)
     for each in fields(Limits):
         value = getattr(limits, each.name)

@@ -17,6 +17,8 @@ PROBES: dict[str, Callable[[Server, Progress, Callable[[], float], bool], Awaita
     "ollama": ollama.probe,
     "openai": openai.probe,
 }
+# A wait that ends so much later than it should says that this host, or this program, stood still.
+STOOD_S = 0.5
 # What an engine that is broken, or no engine at all, makes of an answer.
 ODD = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, OverflowError)
 
@@ -98,7 +100,7 @@ class Fleet:
         except asyncio.CancelledError:
             asked.cancel()
             raise
-        return self._now() - before > 1.5 * seconds + 1
+        return self._now() - before > seconds + STOOD_S
 
     def _may_be_silent(self, watched: Watched) -> float:
         now = self._now()

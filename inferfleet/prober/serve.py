@@ -29,8 +29,11 @@ def notify(text: str) -> None:
     if not address:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as teller:
+        teller.setblocking(False)
         try:
             teller.sendto(text.encode(), "\0" + address[1:] if address[0] == "@" else address)
+        except BlockingIOError:
+            return  # systemd has many words of ours to read yet
         except OSError as error:
             say(f"systemd: {error.strerror}")
 

@@ -95,6 +95,8 @@ class Watched:
         self._time_trouble(result.word, now)
         if result.word not in WELL:
             self.trouble = result
+        if result.word == "slow":
+            return False  # its silence was counted as a miss when its time was over
         return self.damper.saw(result.word in WELL, now)
 
     def _time_trouble(self, word: str, now: float) -> None:
