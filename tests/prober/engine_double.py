@@ -19,6 +19,7 @@ class EngineDouble:
         self.mode = "ok"
         self.loaded: dict[str, tuple[int, int]] = {MODEL: (100, 100)}  # name -> size, size_vram
         self.token_s = 0.0  # until the first token
+        self.tokens, self.gap_s = 4, 0.005  # in an answer, and from one to the next
         self.load_s = 0.0  # until a model is in memory
         self.raw = b""  # mode raw: what is answered, and then the end
         self.asked: list[str] = []
@@ -101,7 +102,7 @@ class EngineDouble:
                 await asyncio.sleep(self.load_s)
                 self.loaded[body["model"]] = (100, 100)
             await asyncio.sleep(self.token_s)
-            await self._tokens(path, 0 if self.mode == "empty" else 4, writer)
+            await self._tokens(path, 0 if self.mode == "empty" else self.tokens, writer)
 
     async def _tokens(self, path: str, count: int, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -113,7 +114,7 @@ class EngineDouble:
         ollama = path.startswith("/api")
         for n in range(count):
             if n:
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(self.gap_s)
             text = {"response": f"t{n}", "done": False}
             _chunk(
                 writer, text if ollama else {"choices": [{"delta": {"content": f"t{n}"}}]}, "" if ollama else "data: "

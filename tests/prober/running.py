@@ -1,11 +1,13 @@
 """The prober as a host runs it: the zip, in a process of its own."""
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 
 from inferfleet.prober.pack import zipped
+from tests.prober.engine_double import EngineDouble
 
 
 def free_port() -> int:
@@ -29,6 +32,7 @@ class Running:
     def __init__(self, folder: Path, text: bytes, python: str = sys.executable) -> None:
         self.file, self.log, self.zip = folder / "prober.json", folder / "log", folder / "prober.pyz"
         self.agent, self.http = free_port(), free_port()
+        self.killed = False
         self.zip.write_bytes(zipped())
         self.write(text)
         self.told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -40,6 +44,12 @@ class Running:
                 stderr=log,
                 env={"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "400000"},
             )
+
+    def kill(self) -> None:
+        """As kill -9 does."""
+        self.killed = True
+        self.process.kill()
+        self.process.wait(10)
 
     def write(self, text: bytes) -> None:
         """The file, with this prober's addresses where it names none."""
@@ -99,7 +109,22 @@ def running(folder: Path, text: bytes, python: str = sys.executable) -> Iterator
         made.process.send_signal(signal.SIGCONT)
         made.process.terminate()
         try:
-            assert made.process.wait(10) == 0
+            assert made.process.wait(10) == (-signal.SIGKILL if made.killed else 0)
         finally:
             made.process.kill()
             made.told.close()
+
+
+@contextmanager
+def threaded() -> Iterator[EngineDouble]:
+    """A double in a thread of its own; its mode may be set from outside."""
+    double, loop = EngineDouble(), asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(double.listen(), loop).result(10)
+        yield double
+    finally:
+        asyncio.run_coroutine_threadsafe(double.gone(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()

@@ -1,6 +1,5 @@
 """The whole program, over real sockets and signals."""
 
-import asyncio
 import contextlib
 import json
 import re
@@ -8,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,20 +16,13 @@ import pytest
 from inferfleet.prober.pack import zipped
 from tests.prober.conftest import document, server
 from tests.prober.engine_double import EngineDouble
-from tests.prober.running import Running, running, until
+from tests.prober.running import Running, running, threaded, until
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[EngineDouble]:
-    """A double in a thread of its own; its mode may be set from here."""
-    double, loop = EngineDouble(), asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(double.listen(), loop).result(10)
-    yield double
-    asyncio.run_coroutine_threadsafe(double.gone(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
+    with threaded() as double:
+        yield double
 
 
 @pytest.fixture
