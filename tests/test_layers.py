@@ -26,6 +26,7 @@ MAY = {
     "changes": {"catalogue", "placed", "engines"},
     "remote": set(),
     "probe": {"errors"},
+    "prober": {"render"},
     "facts": {"remote", "probe"},
     "operations": {"changes", "declared", "placed", "engines", "plan", "containers", "facts", "remote", "render"},
     "current": {"spec", "plan"},
@@ -69,6 +70,7 @@ PURE = (
     "checks",
     "remote",
     "probe",
+    "prober",
     "inventory",
 )
 # Of the checks, those that reach hosts or are pytest's.
