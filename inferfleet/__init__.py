@@ -8,6 +8,7 @@ The layers, in reading order; imports go one way only (`tests/test_layers.py` ho
     engines                what each engine is: environment, memory, probes     pure
     plan                   spec -> instances with places and ports              pure
     render                 template name and values -> text                     pure
+    gateway                plan -> HAProxy's files; its secrets are read here   pure
     checks                 plan -> what must hold on the hosts
     probe                  one question to a host about its cards              pure
     prober                 runs beside the gateway: which engines give tokens   pure

@@ -3,6 +3,8 @@
 Nothing here logs, prints or raises with a secret in it.
 """
 
+import datetime
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -10,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inferfleet.errors import FleetError
+from inferfleet.gateway.authority import own_certificate
+from inferfleet.gateway.certificates import checked
 from inferfleet.plan import GatewayPlan
 from inferfleet.spec import Key, parse_keys
 
@@ -65,16 +69,16 @@ def _file(reference: str, where: str, path: Path) -> str:
         raise FleetError(f"{where}: {reference} cannot be read ({error.strerror})", "see its rights") from None
 
 
-def read_secrets(plan: GatewayPlan, certificate: str | None, base: Path | None = None) -> Secrets:
-    """Every secret that a gateway's files need.
+def read_secrets(plan: GatewayPlan, base: Path | None = None, now: datetime.datetime | None = None) -> Secrets:
+    """Every secret that a gateway's files need. The project's own authority is made where there is none.
 
     Args:
         plan: its references.
-        certificate: PEM with its private key, checked (`certificates`); None without TLS.
-        base: directory from which relative paths count.
+        base: the project's directory, from which relative paths count; by default the working directory.
+        now: with its time zone; by default the present.
 
     Raises:
-        FleetError: a reference leads nowhere, or what is behind it is no key.
+        FleetError: a reference leads nowhere, what is behind it is no key, or a certificate does not hold.
         SpecError: one line for each mistake in the file of keys.
     """
     settings = plan.settings
@@ -88,4 +92,17 @@ def read_secrets(plan: GatewayPlan, certificate: str | None, base: Path | None =
         providers[name] = key
         if spec.ca:
             authorities[name] = resolve(spec.ca, f"{where}.ca", base) + "\n"
+    certificate = _certificate(plan, base or Path.cwd(), now or datetime.datetime.now(datetime.UTC))
     return Secrets(keys, providers, certificate, authorities)
+
+
+def _certificate(plan: GatewayPlan, base: Path, now: datetime.datetime) -> str | None:
+    settings, where = plan.settings, "gateway.certificate"
+    if not settings.tls:
+        return None
+    if given := settings.certificate:
+        pem = resolve(given.certificate, f"{where}.certificate", base)
+        return checked(pem, resolve(given.key, f"{where}.key", base), where, now)
+    listens = () if ipaddress.ip_address(settings.listen).is_unspecified else (settings.listen,)
+    names = tuple(dict.fromkeys((plan.node, *settings.names, *listens)))
+    return own_certificate(base / "secrets", names, now)

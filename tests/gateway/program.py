@@ -1,4 +1,4 @@
-"""The real HAProxy of Debian trixie with its libraries, unpacked into the cache: no root, no host, nothing installed."""
+"""The real HAProxy of Debian trixie with its libraries, unpacked into the cache: no root, no host, no install."""
 
 import os
 import shutil

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import signal
 import socket
 import subprocess
 import time
@@ -122,7 +121,7 @@ class Running:
 
     def stop(self) -> None:
         for process in self.processes:
-            process.send_signal(signal.SIGUSR1 if False else signal.SIGTERM)
+            process.terminate()
         for process in self.processes:
             process.wait(10)
 
@@ -146,6 +145,11 @@ class Running:
         }
         options.setdefault("timeout", 20)
         return requests.post(self.url + path, data=data, headers=headers, **options)
+
+    def post_raw(self, path: str, data: Any) -> requests.Response:
+        """A body as it is; of pieces it is sent in chunks."""
+        headers = {"Authorization": f"Bearer {TOKENS['alice']}"}
+        return requests.post(self.url + path, data=data, headers=headers, timeout=20)
 
     def get(self, path: str, who: str = "alice", **options: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {TOKENS[who]}"} if who else {}
