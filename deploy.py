@@ -4,11 +4,12 @@ pyinfra inventory/prod.py deploy.py --dry --diff     what would change, and what
 pyinfra inventory/prod.py deploy.py                  make it so
 """
 
-from inferfleet.current import my_node
+from inferfleet.current import my_fleet, my_gateway, my_node
 from roles.base import base
 from roles.docker import docker
 from roles.engine_docker import engine_docker
 from roles.engine_native import engine_native, no_engine
+from roles.gateway import gateway
 from roles.models import models
 from roles.nvidia_driver import nvidia_driver
 from roles.nvidia_toolkit import nvidia_toolkit
@@ -27,3 +28,7 @@ if node and node.instances:
     models(node)
 elif node:
     no_engine(node)
+
+front = my_gateway()
+if front:
+    gateway(front, my_fleet().nodes)

@@ -4,13 +4,22 @@ Secrets are read on this machine, from their references, at this point and not b
 """
 
 import hashlib
-import ipaddress
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from inferfleet.engines.gateway_host import ETC, RUN, STATS, USER, GatewayHost, HostFile, Process, ProberHost
+from inferfleet.engines.gateway_host import (
+    CERTIFICATE,
+    ETC,
+    RUN,
+    STATS,
+    USER,
+    GatewayHost,
+    HostFile,
+    ProberHost,
+    Process,
+)
 from inferfleet.gateway import Places, Secrets, gateway_files, read_secrets
 from inferfleet.placed import Instance
 from inferfleet.plan import GatewayPlan, NodePlan
@@ -37,14 +46,13 @@ def gateway_host(plan: GatewayPlan, nodes: Sequence[NodePlan], base: Path | None
         FleetError: a reference leads nowhere.
         SpecError: one line for each mistake in the file of keys.
     """
-    files = _files(plan, read_secrets(plan, None, base))
+    files = _files(plan, read_secrets(plan, base))
     low = any(port < 1024 for _, port in _ports(plan))
     large = _process(LARGE, "large", "Reads large requests for the gateway of inferfleet", "", files, False)
     main = _process(MAIN, "haproxy", "The gateway of inferfleet", LARGE, files, low)
     for process, name in ((large, "large.cfg"), (main, "haproxy.cfg")):
         files[name] = _marked(files[name], process.loaded)
-    names = _names(plan) if plan.settings.tls and not plan.settings.certificate else ()
-    return GatewayHost(files, (large, main), _prober(plan, nodes), tuple(_ports(plan)), names)
+    return GatewayHost(files, (large, main), _prober(plan, nodes), tuple(_ports(plan)))
 
 
 def _files(plan: GatewayPlan, secrets: Secrets) -> dict[str, HostFile]:
@@ -57,9 +65,7 @@ def _marked(config: HostFile, digest: str) -> HostFile:
     return HostFile(config.text.replace("global\n", f"global\n    setenv {SPEC} {digest}\n", 1), config.mode)
 
 
-def _process(
-    unit: str, name: str, title: str, beside: str, files: Mapping[str, HostFile], low_ports: bool
-) -> Process:
+def _process(unit: str, name: str, title: str, beside: str, files: Mapping[str, HostFile], low_ports: bool) -> Process:
     config, master = f"{ETC}/{name}.cfg", f"{RUN}/{name}-master.sock"
     values = {
         "title": title, "beside": beside, "config": config, "master": master, "user": USER, "group": STATS,
@@ -67,10 +73,15 @@ def _process(
     }  # fmt: skip
     started_with = _digest(render("systemd/gateway.service.j2", spec="", **values))
     text = render("systemd/gateway.service.j2", spec=started_with, **values)
-    others = (one.text for path, one in sorted(files.items()) if one.entries is None and not path.endswith(".cfg"))
+    # Maps and the certificate are changed while it runs.
+    others = (one.text for path, one in sorted(files.items()) if one.entries is None and _is_read_once(path))
     loaded = _digest(files[f"{name}.cfg"].text, *others)
     socket = f"{RUN}/{'admin' if name == 'haproxy' else 'large-admin'}.sock"
     return Process(unit, text, started_with, loaded, config, socket, master)
+
+
+def _is_read_once(path: str) -> bool:
+    return not path.endswith(".cfg") and path != CERTIFICATE
 
 
 def _ports(plan: GatewayPlan) -> Iterator[tuple[str, int]]:
@@ -79,13 +90,6 @@ def _ports(plan: GatewayPlan) -> Iterator[tuple[str, int]]:
     if settings.tls and settings.http_port:
         yield settings.listen, settings.http_port
     yield from (("127.0.0.1", port) for port in (settings.metrics_port, settings.prober_port, settings.prober_port + 1))
-
-
-def _names(plan: GatewayPlan) -> tuple[str, ...]:
-    """The gateway's own name, the address it listens on and its address in the fleet, and those that are declared."""
-    listen = plan.settings.listen
-    own = [] if ipaddress.ip_address(listen).is_unspecified else [listen]
-    return tuple(dict.fromkeys((*plan.settings.names, plan.node, *own, "localhost", "127.0.0.1", "::1")))
 
 
 # --- the prober -------------------------------------------------------------------------------------

@@ -12,24 +12,19 @@ from inferfleet.changes.gateway_units import prober, processes
 from inferfleet.engines.gateway_host import CERTIFICATE, ETC, PREVIOUS, STATS, USER, GatewayHost, entries_digest
 
 
-def gateway(declared: GatewayHost, state: dict[str, Any], certificate: str = "") -> Changes:
-    """The gateway runs with what is declared; what can be changed while it runs needs no reload.
-
-    Args:
-        declared: what it must be.
-        state: the host's answer.
-        certificate: why its own certificate must be another; empty where it is well, or there is none of its own.
-    """
+def gateway(declared: GatewayHost, state: dict[str, Any]) -> Changes:
+    """The gateway runs with what is declared; what can be changed while it runs needs no reload."""
     if refused := refusals(declared, state):
         return Changes(tuple(Effect("refuse", "this host", why) for why in refused))
     packages = brought(state)
-    files = written(declared, state, certificate)
+    files = written(declared, state)
     account = _account(state)
     units, steps = processes(declared, state)
     probes, probe_files, probe_work = prober(declared.prober, state)
     maps, live = _maps(declared, state, steps)
-    effects = (*packages.effects, *account, *files.effects, *maps, *units, *probes)
-    unit_texts = {one.path: one.text for one in (*declared.processes, declared.prober)}
+    renewed, certificate = _certificate(declared, state, steps)
+    effects = (*packages.effects, *account, *files.effects, *maps, *renewed, *units, *probes)
+    unit_texts = {path: text for _, path, text in declared.unit_files}
     work = {
         "packages": packages.work,
         "user": USER,
@@ -37,7 +32,7 @@ def gateway(declared: GatewayHost, state: dict[str, Any], certificate: str = "")
         "etc": ETC,
         "previous": PREVIOUS,
         **files.work,
-        "certificate": f"{ETC}/{CERTIFICATE}" if declared.names else None,
+        "certificate": certificate,
         "units": unit_texts,
         "enable": list(declared.units),
         "processes": steps,
@@ -67,6 +62,19 @@ def _maps(
     return effects, {path: dict(declared.live[path]) for path in differ}
 
 
+def _certificate(
+    declared: GatewayHost, state: dict[str, Any], steps: list[dict[str, Any]]
+) -> tuple[list[Effect], str | None]:
+    """Its path, where the running process has another one and is not told to read all anew."""
+    main, path = steps[-1], f"{ETC}/{CERTIFICATE}"
+    there = state.get("haproxy", {}).get(main["unit"], {}).get("certificate", "")
+    if main["how"] or there == declared.certificate_sha1:
+        return [], None
+    on_disk = _is_as_declared(declared, state, path)
+    why = "the gateway has another in memory (no reload)"
+    return ([Effect("repair", path, why)] if on_disk else []), path
+
+
 def _is_as_declared(declared: GatewayHost, state: dict[str, Any], path: str) -> bool:
     found = state.get("files", {}).get(path, {})
     return bool(found.get("sha256") == declared.files[path.removeprefix(f"{ETC}/")].sha256)
@@ -74,8 +82,5 @@ def _is_as_declared(declared: GatewayHost, state: dict[str, Any], path: str) -> 
 
 def _unit_files(declared: GatewayHost, state: dict[str, Any]) -> list[FileChange]:
     found = state.get("units", {})
-    return [
-        FileChange(one.path, found.get(one.unit, {}).get("text"), one.text)
-        for one in (*declared.processes, declared.prober)
-        if found.get(one.unit, {}).get("text") != one.text
-    ]
+    files = ((path, found.get(unit, {}).get("text"), text) for unit, path, text in declared.unit_files)
+    return [FileChange(*one) for one in files if one[1] != one[2]]

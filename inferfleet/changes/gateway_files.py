@@ -6,7 +6,7 @@ from inferfleet.changes.base import Changes, Effect, FileChange
 from inferfleet.engines.gateway_host import CERTIFICATE, ETC, USER, GatewayHost, HostFile
 
 
-def written(declared: GatewayHost, state: dict[str, Any], certificate: str) -> Changes:
+def written(declared: GatewayHost, state: dict[str, Any]) -> Changes:
     """Every file is as declared, and there are no others.
 
     Of maps and certificates only the name is told: what is in them may be a secret, or long.
@@ -16,19 +16,19 @@ def written(declared: GatewayHost, state: dict[str, Any], certificate: str) -> C
     for name, one in declared.files.items():
         path = f"{ETC}/{name}"
         if why := _why(one, found.get(path)):
-            taken_up = " (taken up without a reload)" if one.entries is not None and path in found else ""
+            taken_up = (
+                " (taken up without a reload)"
+                if (one.entries is not None or name == CERTIFICATE) and path in found
+                else ""
+            )
             effects.append(Effect("write", path, why + taken_up))
             changes += _shown(path, one, found.get(path))
-    own = f"{ETC}/{CERTIFICATE}"
-    if certificate:
-        effects.append(Effect("write", own, certificate))
-    known = {f"{ETC}/{name}" for name in declared.files} | ({own} if declared.names else set())
-    extra = sorted(set(found) - known)
+    extra = sorted(set(found) - {f"{ETC}/{name}" for name in declared.files})
     effects += [Effect("remove", path, "is no longer declared") for path in extra]
-    work = {
-        "files": {f"{ETC}/{name}": {"text": one.text, "mode": one.mode} for name, one in declared.files.items()},
-        "renew": bool(certificate),
-    }
+    texts = {f"{ETC}/{name}": {"text": one.text, "mode": one.mode} for name, one in declared.files.items()}
+    work = {"files": texts, "remove": extra, "write": bool(effects)}
+    if not found:
+        effects = [Effect("create", ETC, f"is missing, with its {len(texts)} files")]
     return Changes(tuple(effects), work, tuple(changes))
 
 

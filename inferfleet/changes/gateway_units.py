@@ -5,7 +5,7 @@ import hashlib
 from typing import Any
 
 from inferfleet.changes.base import Effect, FileChange
-from inferfleet.engines.gateway_host import GatewayHost, Process, ProberHost
+from inferfleet.engines.gateway_host import GatewayHost, ProberHost, Process
 
 
 def processes(declared: GatewayHost, state: dict[str, Any]) -> tuple[list[Effect], list[dict[str, Any]]]:
@@ -66,7 +66,9 @@ def prober(declared: ProberHost, state: dict[str, Any]) -> tuple[list[Effect], l
     if found["there"].get("program") != program:
         effects.append(Effect("write", declared.program, "is missing or of another version"))
     if found["there"].get("config") != config:
-        effects.append(Effect("write", declared.config, "is missing" if found["text"] is None else "is not as declared"))
+        effects.append(
+            Effect("write", declared.config, "is missing" if found["text"] is None else "is not as declared")
+        )
         files.append(FileChange(declared.config, found["text"], declared.config_text))
     how, why = None, ""
     running = found["running"]

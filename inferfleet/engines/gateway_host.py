@@ -1,5 +1,6 @@
 """What a gateway's host must be, as plain data: files, processes, prober, certificate."""
 
+import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -104,18 +105,16 @@ class GatewayHost:
     """Everything declared of one gateway.
 
     Attributes:
-        files: path below `ETC` -> file; the certificate is among them only where it was given.
+        files: path below `ETC` -> file.
         processes: in the order in which they are started.
         prober: beside them.
         ports: (address, port) that must be free for them.
-        names: whom an own certificate is for; none without TLS, or where one was given.
     """
 
     files: Mapping[str, HostFile]
     processes: Sequence[Process]
     prober: ProberHost
     ports: Sequence[tuple[str, int]]
-    names: Sequence[str] = ()
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -123,9 +122,23 @@ class GatewayHost:
         return (*(process.unit for process in self.processes), self.prober.unit)
 
     @property
+    def unit_files(self) -> tuple[tuple[str, str, str], ...]:
+        """(name, path, text) of each unit."""
+        own = [(one.unit, one.path, one.text) for one in self.processes]
+        return (*own, (self.prober.unit, self.prober.path, self.prober.text))
+
+    @property
     def live(self) -> dict[str, Mapping[str, str]]:
         """Maps that are changed at run time: path -> keys and values."""
         return {f"{ETC}/{name}": one.entries for name, one in self.files.items() if one.entries is not None}
+
+    @property
+    def certificate_sha1(self) -> str:
+        """Of the certificate, as HAProxy says it; empty without TLS."""
+        if CERTIFICATE not in self.files:
+            return ""
+        body = self.files[CERTIFICATE].text.partition("-----BEGIN CERTIFICATE-----")[2].partition("-----END")[0]
+        return hashlib.sha1(base64.b64decode(body), usedforsecurity=False).hexdigest().upper()
 
     @property
     def question(self) -> dict[str, Any]:

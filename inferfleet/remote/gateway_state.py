@@ -5,7 +5,6 @@ Asked with what `engines.gateway_host` gives; alters nothing, and tells of secre
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import grp
 import hashlib
@@ -23,7 +22,6 @@ from inferfleet.remote.apt_state import apt_state, output, release, text_of
 from inferfleet.remote.haproxy import certificate, info, loaded, map_digest
 
 SHOWN = "Id,LoadState,ActiveState,UnitFileState,MainPID,NeedDaemonReload"
-BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -69,16 +67,6 @@ def files(top: str, shown: list[str]) -> dict[str, Any]:
     return found
 
 
-def certificates(path: str) -> dict[str, Any]:
-    """The certificates in a file, never its key, and the SHA-1 of the first as HAProxy says it."""
-    blocks = BLOCK.findall(text_of(path) or "")
-    sha1 = ""
-    with contextlib.suppress(ValueError, IndexError):
-        der = base64.b64decode("".join(blocks[0].splitlines()[1:-1]))
-        sha1 = hashlib.sha1(der).hexdigest().upper()
-    return {"pem": "\n".join(blocks), "sha1": sha1}
-
-
 def units(names: list[str]) -> dict[str, dict[str, Any]]:
     """What systemd says of units, their files, and what their processes were started with."""
     blocks = output("systemctl", "show", "-p", SHOWN, *names).split("\n\n")
@@ -89,13 +77,15 @@ def units(names: list[str]) -> dict[str, dict[str, Any]]:
         row = shown.get(name, {})
         pid = row.get("MainPID", "0")
         environment = (text_of(f"/proc/{pid}/environ") or "").split("\0")
-        spec = [word.partition("=")[2] for word in environment if word.startswith("INFERFLEET_SPEC=")]
+        values = dict(word.split("=", 1) for word in environment if "=" in word)
+        # HAProxy sets the other one itself, from its configuration, and hands it on when it executes itself anew.
+        started_with = values.get("INFERFLEET_UNIT") or values.get("INFERFLEET_SPEC", "")
         found[name] = {
             "text": text_of(f"/etc/systemd/system/{name}"),
             "active": row.get("ActiveState", ""),
             "enabled": row.get("UnitFileState", ""),
             "stale": row.get("NeedDaemonReload") == "yes",
-            "started_with": spec[0] if spec else "",
+            "started_with": started_with,
         }
     return found
 
@@ -182,7 +172,6 @@ def main(ask: dict[str, Any]) -> None:
         "version": program_version(),
         "account": account(ask["user"], ask["group"]),
         "files": files(ask["etc"], ask["shown"]),
-        "certificate": certificates(ask["certificate"]),
         "units": units(names),
         "haproxy": haproxy(ask),
         "prober": prober(ask["prober"]),
