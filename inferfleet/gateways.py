@@ -57,7 +57,12 @@ def gateway_host(plan: GatewayPlan, nodes: Sequence[NodePlan], base: Path | None
 
 def _files(plan: GatewayPlan, secrets: Secrets) -> dict[str, HostFile]:
     found = gateway_files(plan, secrets, Places(ETC, RUN))
-    return {name: HostFile(one.text, one.mode | 0o040, one.secret, one.entries) for name, one in found.items()}
+    # A map that the configuration does not name, as that of providers where there are none, is not in memory either.
+    live = {name for name in found if f"{ETC}/{name}" in found["haproxy.cfg"].text}
+    return {
+        name: HostFile(one.text, one.mode | 0o040, one.secret, one.entries if name in live else None)
+        for name, one in found.items()
+    }
 
 
 def _marked(config: HostFile, digest: str) -> HostFile:
