@@ -9,6 +9,7 @@ from roles.base import base
 from roles.docker import docker
 from roles.engine_docker import engine_docker
 from roles.engine_native import engine_native, no_engine
+from roles.firewall import firewall
 from roles.gateway import gateway
 from roles.models import models
 from roles.nvidia_driver import nvidia_driver
@@ -22,6 +23,8 @@ if node and node.instances:
     if node.runs_containers:
         docker(node)
         nvidia_toolkit(node)
+    else:
+        firewall(node)
     engine_native(node)
     if node.runs_containers:
         engine_docker(node)

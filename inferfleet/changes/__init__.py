@@ -10,6 +10,7 @@ from inferfleet.changes.cards import cards, with_uuids
 from inferfleet.changes.containers import containers, containers_gone, started_otherwise
 from inferfleet.changes.docker import docker
 from inferfleet.changes.driver import driver
+from inferfleet.changes.firewall import firewall
 from inferfleet.changes.gateway import gateway
 from inferfleet.changes.images import images, unused_images
 from inferfleet.changes.managed_driver import managed_driver, source_of
@@ -20,6 +21,6 @@ from inferfleet.changes.toolkit import toolkit
 
 __all__ = [
     "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "docker", "driver",
-    "gateway", "images", "managed_driver", "models", "release", "services", "source_of", "started_otherwise", "toolkit",
+    "firewall", "gateway", "images", "managed_driver", "models", "release", "services", "source_of", "started_otherwise", "toolkit",
     "unused_images", "with_uuids",
 ]  # fmt: skip

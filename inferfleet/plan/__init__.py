@@ -57,12 +57,26 @@ def plan_or_refuse(fleet: Fleet) -> FleetPlan:
         names = dict.fromkeys(name for instance in instances for name in instance.models)
         models = [PlacedModel(name, specs[name]) for name in _with_sources(names, specs, by_tag)]
         copies = tuple(copy for model in models for copy in with_aliases(model))
-        nodes.append(_node_plan(node, instances, copies))
+        others = tuple(one.address for one in fleet.gateways if one.name != node.name and one.address)
+        nodes.append(_node_plan(node, instances, copies, others))
     return FleetPlan(tuple(nodes), drafted.servers, capacity=drafted.capacity, gateways=gateways)
 
 
-def _node_plan(node: FleetNode, instances: tuple[Instance, ...], models: tuple[PlacedModel, ...]) -> NodePlan:
-    return NodePlan(node.name, instances, models, cards_of(node), node.sources, node.docker, node.driver, node.toolkit)
+def _node_plan(
+    node: FleetNode, instances: tuple[Instance, ...], models: tuple[PlacedModel, ...], gateways: tuple[str, ...]
+) -> NodePlan:
+    return NodePlan(
+        name=node.name,
+        instances=instances,
+        models=models,
+        gpus=cards_of(node),
+        sources=node.sources,
+        docker=node.docker,
+        driver=node.driver,
+        toolkit=node.toolkit,
+        address=node.node.address,
+        gateways=gateways,
+    )
 
 
 def _with_sources(names: Iterable[str], specs: Mapping[str, Model], by_tag: Mapping[str, str]) -> list[str]:

@@ -13,6 +13,13 @@ def listening(fleet: Fleet) -> tuple[Fleet, list[str]]:
     """The fleet with each engine's `host` where gateways reach it, and a line for each host of which none can."""
     mistakes: list[str] = []
     nodes = []
+    opened = [node.name for node in fleet.nodes if any(one.name != node.name for one in fleet.gateways)]
+    mistakes += [
+        f"{one.name}: instances on other hosts are open to the gateway's address alone, which is not known; "
+        'write it, as in {"address": "10.0.0.10"}'
+        for one in fleet.gateways
+        if one.address is None and set(opened) - {one.name}
+    ]
     for node in fleet.nodes:
         others = [one.name for one in fleet.gateways if one.name != node.name]
         runs = bool(node.node.gpus or node.node.instances)

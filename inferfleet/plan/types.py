@@ -21,6 +21,8 @@ class NodePlan:
         docker: its Docker, where it runs containers.
         driver: its NVIDIA driver, where it has NVIDIA cards.
         toolkit: its NVIDIA Container Toolkit, where containers get cards.
+        address: at which gateways on other hosts reach its instances.
+        gateways: addresses of gateways on other hosts, which alone may reach what listens there.
     """
 
     name: str
@@ -31,6 +33,8 @@ class NodePlan:
     docker: Docker
     driver: Driver
     toolkit: Toolkit
+    address: str | None = None
+    gateways: tuple[str, ...] = ()
 
     @property
     def proxy(self) -> dict[str, str]:

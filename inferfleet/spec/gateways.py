@@ -10,10 +10,11 @@ from inferfleet.spec.parse import parse
 
 @dataclass(frozen=True)
 class FleetGateway:
-    """One host that is a gateway; it may be a node of the fleet as well."""
+    """One host that is a gateway; it may be a node of the fleet as well. At `address` the others see it."""
 
     name: str
     gateway: Gateway
+    address: str | None = None
 
 
 def parse_gateways(hosts: Mapping[str, Mapping[str, Any]], mistakes: list[str]) -> tuple[FleetGateway, ...]:
@@ -22,7 +23,9 @@ def parse_gateways(hosts: Mapping[str, Mapping[str, Any]], mistakes: list[str]) 
     shared = all(value == next(iter(data.values())) for value in data.values())
     before = len(mistakes)
     found = tuple(
-        FleetGateway(name, parse(Gateway, value, "gateway" if shared else f"{name}: gateway", mistakes))
+        FleetGateway(
+            name, parse(Gateway, value, "gateway" if shared else f"{name}: gateway", mistakes), _address(hosts[name])
+        )
         for name, value in data.items()
     )
     if len(mistakes) == before and not shared:
@@ -34,3 +37,9 @@ def parse_gateways(hosts: Mapping[str, Mapping[str, Any]], mistakes: list[str]) 
             if one.gateway.model_copy(update={"listen": ""}) != first
         ]
     return found
+
+
+def _address(host: Mapping[str, Any]) -> str | None:
+    """What the host says of its address; a mistake in it is told by who parses the host."""
+    address = host.get("address")
+    return address if isinstance(address, str) else None

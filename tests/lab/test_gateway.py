@@ -1,5 +1,6 @@
 """A gateway on a real host in front of four real engines on two others, asked as its users ask it."""
 
+import json
 import os
 import re
 import signal
@@ -68,7 +69,7 @@ def test_the_distributions_own_unit_serves_nothing(fleet: GatewayProject) -> Non
 
 
 def test_curl_answers_exactly(fleet: GatewayProject) -> None:
-    body = '{"model":"tiny","temperature":0,"messages":[{"role":"user","content":"%s"}]}' % QUESTION
+    body = json.dumps(chat(QUESTION))
     command = ["curl", "-sS", "--cacert", str(fleet.ca), f"{fleet.url}/v1/chat/completions", "-d", body]
     done = subprocess.run(
         [*command, "-H", f"Authorization: Bearer {TOKENS['alice']}"], capture_output=True, text=True, check=True
