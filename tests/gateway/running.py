@@ -1,6 +1,8 @@
 """A gateway as it will run, both processes, on free ports of loopback with doubles of engines behind it."""
 
+import csv
 import hashlib
+import io
 import json
 import socket
 import subprocess
@@ -135,6 +137,20 @@ class Running:
             while part := one.recv(65536):
                 said += part
         return said.decode()
+
+    def servers(self, large: bool = False) -> list[dict[str, str]]:
+        """Every server with its state, as the admin socket tells it."""
+        return list(csv.DictReader(io.StringIO(self.ask("show stat -1 4 -1", large).removeprefix("# "))))
+
+    def all_up(self) -> None:
+        """Circuit breakers are closed, and dead engines forgotten, in both processes."""
+        for large in (False, True):
+            for line in self.servers(large):
+                if line["status"].startswith("DOWN"):
+                    self.ask(f"set server {line['pxname']}/{line['svname']} health up", large)
+
+    def server(self, backend: str, name: str) -> dict[str, str]:
+        return next(one for one in self.servers() if (one["pxname"], one["svname"]) == (backend, name))
 
     def post(self, path: str, body: Any, who: str = "alice", **options: Any) -> requests.Response:
         data = body if isinstance(body, bytes | str) else json.dumps(body)
