@@ -175,12 +175,15 @@ class EngineDouble:
                 return _reset(writer)
             if n == self.tokens // 2 and self.mode == "hang_mid":
                 await asyncio.sleep(3600)
-            token = {"model": asked.get("model"), "message": {"content": f"t{n}"}, "done": False}
+            token = {"model": asked.get("model"), "message": {"role": "assistant", "content": f"t{n}"}, "done": False}
             event = {"model": asked.get("model"), "choices": [{"index": 0, "delta": {"content": f"t{n}"}}]}
             text = json.dumps(token) + "\n" if ollama else f"data: {json.dumps(event)}\n\n"
             await _chunk(writer, text)
             await asyncio.sleep(self.gap)
-        await _chunk(writer, '{"done": true}\n' if ollama else "data: [DONE]\n\n")
+        await _chunk(
+            writer,
+            '{"message": {"role": "assistant", "content": ""}, "done": true}\n' if ollama else "data: [DONE]\n\n",
+        )
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True

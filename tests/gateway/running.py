@@ -111,15 +111,24 @@ class Running:
         if said := self.check():
             raise AssertionError(said)
         for config in ("large.cfg", "haproxy.cfg"):
-            log = (self.work / f"{config}.log").open("wb")
-            words = command(self.root, "-db", "-f", str(self.work / "etc" / config))
-            self.processes.append(subprocess.Popen(words, env=environment(self.root), stdout=log, stderr=log))
+            self._begin(config)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             if (self.work / "run/large.sock").exists() and _answers(self.plan.settings.port):
                 return self
             time.sleep(0.02)
         raise AssertionError((self.work / "haproxy.cfg.log").read_text())
+
+    def _begin(self, config: str, *words: str) -> None:
+        with (self.work / f"{config}.log").open("ab") as log:
+            line = command(self.root, "-db", "-f", str(self.work / "etc" / config), *words)
+            self.processes.append(subprocess.Popen(line, env=environment(self.root), stdout=log, stderr=log))
+
+    def reload(self) -> None:
+        """New processes take the sockets over from the old ones, which end with their last request."""
+        old = self.processes[-2:]
+        for config, process, admin in zip(("large.cfg", "haproxy.cfg"), old, ("large-admin", "admin"), strict=True):
+            self._begin(config, "-x", str(self.work / "run" / f"{admin}.sock"), "-sf", str(process.pid))
 
     def stop(self) -> None:
         for process in self.processes:
