@@ -16,6 +16,9 @@ from inferfleet.spec.duration import milliseconds
 # at 1 MiB, 13 ms at 8 MiB), so text has small buffers, and larger bodies go through a process of their own.
 BUFSIZE = 128 * 1024
 TEXT_MAX = 96 * 1024
+# So many engines of a model may die at once without a request being lost. More would be worse for those that are only
+# slow: what timed out is asked again.
+_RETRIES = 2
 # What large bodies may take of the host's memory at once, one buffer for each direction.
 _LARGE_MEMORY = 1024 * 1024 * 1024
 
@@ -102,6 +105,7 @@ def _values(plan: GatewayPlan, etc: str, run: str) -> dict[str, Any]:
         "first_token": milliseconds(settings.first_token),
         "answer_ms": milliseconds(settings.answer),
         "longest": _longest(plan),
+        "retries": _RETRIES,
         "version": plan.version,
         "own": OWN,
         "backends": [_backend(backend, settings.takeover) for backend in plan.backends],
@@ -116,8 +120,7 @@ def _longest(plan: GatewayPlan) -> int:
     settings = plan.settings
     own = max(milliseconds(settings.first_token), milliseconds(settings.answer))
     others = [milliseconds(one.answer) + milliseconds(one.first_token) for one in plan.providers.values()]
-    # An engine that says nothing is tried three times more on others.
-    return 4 * own + milliseconds(settings.queue_timeout) + sum(others) + 10_000
+    return (1 + _RETRIES) * own + milliseconds(settings.queue_timeout) + sum(others) + 10_000
 
 
 def _backend(backend: Backend, takeover: float) -> dict[str, Any]:
@@ -183,4 +186,5 @@ def _provider(name: str, spec: Provider, etc: str) -> Mapping[str, Any]:
         "first_token": milliseconds(spec.first_token),
         "answer": milliseconds(spec.answer),
         "tls": tls if spec.has_tls else "",
+        "resolves": not spec.is_local,
     }

@@ -37,7 +37,11 @@ class Provider(Noun):
     def _https(cls, value: str) -> str:
         if not re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?(/[\w./-]*)?", value):
             raise mistake("is not a provider's address", "write https://host[:port], as in https://api.openai.com")
-        if value.startswith("http://") and not _is_loopback(urlsplit(value).hostname or ""):
+        host = urlsplit(value).hostname or ""
+        if value.startswith("https://") and _is_ip(host):
+            # HAProxy 3.0 compares names of a certificate alone, no addresses (src/ssl_sock.c: ssl_sock_srv_verifycbk).
+            raise mistake("is an address, which no certificate is compared with", "write the provider's name")
+        if value.startswith("http://") and not _is_loopback(host):
             raise mistake("sends the provider's key in clear", "write https://")
         return value.rstrip("/")
 
@@ -58,13 +62,23 @@ class Provider(Noun):
         return self.url.startswith("https://")
 
     @property
+    def is_local(self) -> bool:
+        """Whether its host is an address or this host itself, so that no name server is asked."""
+        return _is_ip(self.host) or self.host == "localhost"
+
+    @property
     def base(self) -> str:
         """The path that stands where clients write `/v1`."""
         return urlsplit(self.url).path or "/v1"
 
 
-def _is_loopback(host: str) -> bool:
+def _is_ip(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback if _is_ip(host) else host == "localhost"

@@ -74,9 +74,11 @@ local function read(body)
   return { model = data.model, stream = data.stream, first = first, last = last }
 end
 
--- http-request lua.read_body: sets txn.model and txn.stream; or txn.refused, the error's name.
+-- http-request lua.read_body: sets txn.model and txn.stream; or txn.refused, the error's name. It is refused until it was
+-- read: a body that takes longer than tune.lua.burst-timeout (1 s) ends this function where it is.
 local STREAMS = { ["/api/chat"] = true, ["/api/generate"] = true }
 core.register_action("read_body", { "http-req" }, function(txn)
+  txn:set_var("txn.refused", "400json")
   local asked, why = read(txn.f:req_body())
   if not asked then
     txn:set_var("txn.refused", why)
@@ -86,6 +88,7 @@ core.register_action("read_body", { "http-req" }, function(txn)
   if stream == nil then stream = STREAMS[txn.f:path()] or false end
   txn:set_var("txn.model", asked.model)
   txn:set_var("txn.stream", stream)
+  txn:unset_var("txn.refused")
 end, 0)
 
 -- filter lua.rename NAME: the body that goes on asks for NAME. The whole body must be in the buffer.

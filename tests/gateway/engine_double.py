@@ -56,6 +56,9 @@ class EngineDouble:
     peak: int = 0
     models: Counter[str] = field(default_factory=Counter)
 
+    def __post_init__(self) -> None:
+        self._open: set[asyncio.StreamWriter] = set()
+
     def start(self, loop: asyncio.AbstractEventLoop) -> "EngineDouble":
         self._loop = loop
         asyncio.run_coroutine_threadsafe(self._listen(), loop).result(5)
@@ -66,7 +69,14 @@ class EngineDouble:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._server.close)
+        """As after kill -9: nothing listens, and what was open is gone."""
+
+        async def end() -> None:
+            self._server.close()
+            for writer in self._open:
+                writer.transport.abort()
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(5)
 
     def back(self) -> None:
         """Listens again, after `stop`, on the same port."""
@@ -83,9 +93,11 @@ class EngineDouble:
         return len(self.seen)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while await self._one(reader, writer):
                 pass
+        self._open.discard(writer)
         writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -163,12 +175,15 @@ class EngineDouble:
                 return _reset(writer)
             if n == self.tokens // 2 and self.mode == "hang_mid":
                 await asyncio.sleep(3600)
-            token = {"model": asked.get("model"), "message": {"content": f"t{n}"}, "done": False}
+            token = {"model": asked.get("model"), "message": {"role": "assistant", "content": f"t{n}"}, "done": False}
             event = {"model": asked.get("model"), "choices": [{"index": 0, "delta": {"content": f"t{n}"}}]}
             text = json.dumps(token) + "\n" if ollama else f"data: {json.dumps(event)}\n\n"
             await _chunk(writer, text)
             await asyncio.sleep(self.gap)
-        await _chunk(writer, '{"done": true}\n' if ollama else "data: [DONE]\n\n")
+        await _chunk(
+            writer,
+            '{"message": {"role": "assistant", "content": ""}, "done": true}\n' if ollama else "data: [DONE]\n\n",
+        )
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True

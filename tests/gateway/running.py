@@ -1,6 +1,8 @@
 """A gateway as it will run, both processes, on free ports of loopback with doubles of engines behind it."""
 
+import csv
 import hashlib
+import io
 import json
 import socket
 import subprocess
@@ -109,15 +111,24 @@ class Running:
         if said := self.check():
             raise AssertionError(said)
         for config in ("large.cfg", "haproxy.cfg"):
-            log = (self.work / f"{config}.log").open("wb")
-            words = command(self.root, "-db", "-f", str(self.work / "etc" / config))
-            self.processes.append(subprocess.Popen(words, env=environment(self.root), stdout=log, stderr=log))
+            self._begin(config)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             if (self.work / "run/large.sock").exists() and _answers(self.plan.settings.port):
                 return self
             time.sleep(0.02)
         raise AssertionError((self.work / "haproxy.cfg.log").read_text())
+
+    def _begin(self, config: str, *words: str) -> None:
+        with (self.work / f"{config}.log").open("ab") as log:
+            line = command(self.root, "-db", "-f", str(self.work / "etc" / config), *words)
+            self.processes.append(subprocess.Popen(line, env=environment(self.root), stdout=log, stderr=log))
+
+    def reload(self) -> None:
+        """New processes take the sockets over from the old ones, which end with their last request."""
+        old = self.processes[-2:]
+        for config, process, admin in zip(("large.cfg", "haproxy.cfg"), old, ("large-admin", "admin"), strict=True):
+            self._begin(config, "-x", str(self.work / "run" / f"{admin}.sock"), "-sf", str(process.pid))
 
     def stop(self) -> None:
         for process in self.processes:
@@ -135,6 +146,20 @@ class Running:
             while part := one.recv(65536):
                 said += part
         return said.decode()
+
+    def servers(self, large: bool = False) -> list[dict[str, str]]:
+        """Every server with its state, as the admin socket tells it."""
+        return list(csv.DictReader(io.StringIO(self.ask("show stat -1 4 -1", large).removeprefix("# "))))
+
+    def all_up(self) -> None:
+        """Circuit breakers are closed, and dead engines forgotten, in both processes."""
+        for large in (False, True):
+            for line in self.servers(large):
+                if line["status"].startswith("DOWN"):
+                    self.ask(f"set server {line['pxname']}/{line['svname']} health up", large)
+
+    def server(self, backend: str, name: str) -> dict[str, str]:
+        return next(one for one in self.servers() if (one["pxname"], one["svname"]) == (backend, name))
 
     def post(self, path: str, body: Any, who: str = "alice", **options: Any) -> requests.Response:
         data = body if isinstance(body, bytes | str) else json.dumps(body)

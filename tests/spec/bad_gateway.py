@@ -101,6 +101,8 @@ CASES: list[tuple[Any, ...]] = [
      'gateway.providers.openai.key: is no reference to a secret; write "env:VARIABLE" or "file:secrets/name", never the secret itself'),
     ("provider in clear", provider(url="http://api.openai.com"),
      "gateway.providers.openai.url: sends the provider's key in clear (got 'http://api.openai.com'); write https://"),
+    ("provider by its address", provider(url="https://10.0.0.1"),
+     "gateway.providers.openai.url: is an address, which no certificate is compared with (got 'https://10.0.0.1'); write the provider's name"),
     ("provider without scheme", provider(url="api.openai.com"),
      "gateway.providers.openai.url: is not a provider's address (got 'api.openai.com'); write https://host[:port], as in https://api.openai.com"),
     ("provider with a key in its address", provider(url="https://x:y@api.openai.com"),
