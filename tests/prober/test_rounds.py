@@ -120,7 +120,7 @@ def test_a_busy_engine_is_not_killed(short: Path) -> None:
 
     async def scene(stage: Stage) -> None:
         async with stage.engine.busy():
-            await _flowing(stage, 3)
+            await _flowing(stage, 2.5)
         assert stage.one.up is True and stage.one.damper.flips == 0
         assert not stage.one.counts["hang"]
 
@@ -215,7 +215,7 @@ def test_loading_has_patience_of_its_own_and_is_not_broken_off(short: Path) -> N
 
     async def scene(stage: Stage) -> None:
         stage.engine.loaded.clear()
-        stage.engine.load_s = 2.5
+        stage.engine.load_s = 1.5
         before = len(stage.engine.bodies)
         await stage.down("loading")
         await stage.up()
@@ -272,9 +272,9 @@ def test_one_probe_at_a_time_and_so_many_that_begin_at_once(short: Path) -> None
         engine = EngineDouble()
         await engine.listen()
         engine.token_s = 0.05
-        many = [server(engine.address, f"m/s{n}") for n in range(40)]
+        many = [server(engine.address, f"m/s{n}") for n in range(20)]
         fleet = Fleet(config(*many, at_once=3), lambda _: None)
-        await until(lambda: len(engine.bodies) > 60)
+        await until(lambda: len(engine.bodies) > 30)
         assert engine.most_open <= 3
         await fleet.close()
         await engine.gone()
@@ -312,7 +312,7 @@ def test_nonsense_is_a_finding(short: Path) -> None:
 
     async def scene(stage: Stage) -> None:
         stage.engine.mode = "raw"
-        for n in range(150):
+        for n in range(100):
             start = b"HTTP/1.1 200 OK\r\n\r\n" if n % 2 else b""
             stage.engine.raw = start + b"".join(random.choices(pieces, k=random.randint(0, 6)))
             seen = len(stage.engine.asked)
