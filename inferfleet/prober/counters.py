@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 MAX_ANSWER = 16 << 20
 ANSWER_S = 5.0
+# An error answer of an engine is shorter, headers and all.
+ERROR_BYTES = 2048
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class Row:
 
     def flows_since(self, before: Row) -> bool:
         """Bytes came that are no mere error answers."""
-        grew = self.bytes_out > before.bytes_out
-        return grew and (self.good > before.good or self.bad == before.bad)
+        grew = self.bytes_out - before.bytes_out
+        return grew > 0 and (self.good > before.good or grew > ERROR_BYTES * (self.bad - before.bad))
 
 
 class Socket:
@@ -40,7 +42,7 @@ class Socket:
         """Rows now, rows before, and whether another process answers; raises OSError or ValueError."""
         try:
             pid, rows = read(await _answer(self.path))
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError) as error:
             self.error = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise
         before, reloaded = self.rows, bool(self.pid) and pid != self.pid
@@ -54,12 +56,16 @@ def read(text: str) -> tuple[str, dict[str, Row]]:
     pids = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("Pid:")]
     if not mark or not pids:
         raise ValueError("does not answer as HAProxy")
-    rows = {}
-    for row in csv.DictReader(io.StringIO("pxname," + table)):
-        numbers = [int(row.get(name) or 0) for name in ("scur", "bout", "hrsp_2xx", "hrsp_4xx", "hrsp_5xx")]
-        in_flight, bytes_out, good, refused, failed = numbers
-        rows[f"{row['pxname']}/{row['svname']}"] = Row(in_flight, bytes_out, good, refused + failed)
-    return pids[0], rows
+    try:
+        return pids[0], dict(map(_row, csv.DictReader(io.StringIO("pxname," + table))))
+    except (csv.Error, LookupError, TypeError) as error:
+        raise ValueError(f"its table of servers cannot be read: {error}") from error
+
+
+def _row(row: dict[str, str]) -> tuple[str, Row]:
+    numbers = [int(row.get(name) or 0) for name in ("scur", "bout", "hrsp_2xx", "hrsp_4xx", "hrsp_5xx")]
+    in_flight, bytes_out, good, refused, failed = numbers
+    return f"{row['pxname']}/{row['svname']}", Row(in_flight, bytes_out, good, refused + failed)
 
 
 async def _answer(path: str) -> str:

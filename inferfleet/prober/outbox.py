@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -58,10 +59,13 @@ def _read(path: str) -> dict[str, float]:
     """Server -> when a restart of it was last asked for, by the time of day."""
     found = {}
     try:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                asked = json.loads(line)
-                found[str(asked["restart"])] = float(asked["time"])
-    except (OSError, ValueError, LookupError, TypeError):
-        pass
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.readlines()
+    except OSError:
+        return {}
+    for line in lines:
+        # What a power cut left of a line is no line.
+        with contextlib.suppress(ValueError, LookupError, TypeError):
+            asked = json.loads(line)
+            found[str(asked["restart"])] = float(asked["time"])
     return found

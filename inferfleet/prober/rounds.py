@@ -20,7 +20,7 @@ PROBES: dict[str, Callable[[Server, Progress, Callable[[], float], bool], Awaita
 # A wait that ends so much later than it should says that this host, or this program, stood still.
 STOOD_S = 0.5
 # What an engine that is broken, or no engine at all, makes of an answer.
-ODD = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, OverflowError)
+ODD = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, OverflowError, RecursionError)
 
 
 class Fleet:
@@ -135,7 +135,7 @@ class Fleet:
                 was = socket.error
                 try:
                     told.append(await socket.ask(self._now()))
-                except ODD:
+                except (OSError, ValueError):
                     if socket.error != was:
                         self._say(f"{socket.path}: {socket.error}; busy and idle cannot be told apart")
             self._count(told)
@@ -144,15 +144,15 @@ class Fleet:
     def _count(self, told: list[tuple[dict[str, Row], dict[str, Row], bool]]) -> None:
         now, whole = self._now(), bool(told) and len(told) == len(self.sockets)
         for name, watched in self.watched.items():
-            traffic, was = watched.traffic, watched.traffic.in_flight
-            traffic.in_flight = None
+            found = []
             for rows, before, reloaded in told:
-                if reloaded and was:
-                    traffic.hidden_until = now + watched.server.limits.streams_s
-                if name in rows and traffic.saw(rows[name], None if reloaded else before.get(name)):
-                    watched.flows(now)
-            if not whole:
-                traffic.in_flight = None
+                if reloaded:
+                    watched.traffic.reloaded(now, watched.server.limits.streams_s)
+                if name in rows:
+                    found.append(rows[name].in_flight)
+                    if not reloaded and name in before and rows[name].flows_since(before[name]):
+                        watched.flows(now)
+            watched.traffic.told(sum(found) if whole and found else None)
 
 
 def _late(result: Result, seconds: float) -> Result:

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from inferfleet.prober.config import Server
-from inferfleet.prober.counters import Row
 from inferfleet.prober.damping import Damper
 from inferfleet.prober.results import WELL, WORDS, Result
 
@@ -16,12 +15,18 @@ class Traffic:
 
     def __init__(self) -> None:
         self.in_flight: int | None = None  # None: HAProxy does not say
+        self.last_known = 0  # the last that it said
         self.hidden_until = -math.inf  # until then streams of a worker before a reload may fill slots
 
-    def saw(self, row: Row, before: Row | None) -> bool:
-        """Take the counters of one process; whether bytes flowed since the last time."""
-        self.in_flight = (self.in_flight or 0) + row.in_flight
-        return before is not None and row.flows_since(before)
+    def told(self, in_flight: int | None) -> None:
+        """What all processes of HAProxy together say; None where one of them says nothing."""
+        self.in_flight = in_flight
+        self.last_known = self.last_known if in_flight is None else in_flight
+
+    def reloaded(self, now: float, streams_s: float) -> None:
+        """Another worker counts from here on, and the one before may have streams for so long."""
+        if self.last_known:
+            self.hidden_until = now + streams_s
 
 
 class Watched:
@@ -74,6 +79,7 @@ class Watched:
     def flows(self, now: float) -> None:
         """Bytes came through HAProxy: a sign of life, though no proof that an idle slot would give a token."""
         self.life_at = now
+        self.hangs_since = None
         self.damper.calm()
 
     def note(self, result: Result, now: float) -> bool:

@@ -69,8 +69,8 @@ def test_a_whole_server_never_flips_faster(seed: int) -> None:
             new = Row(
                 draw.randint(0, 2), row.bytes_out + draw.choice([0, 0, 9]), row.good, row.bad + draw.randint(0, 1)
             )
-            watched.traffic.in_flight = None
-            if watched.traffic.saw(new, row):
+            watched.traffic.told(new.in_flight)
+            if new.flows_since(row):
                 watched.flows(now)
                 bad = 0
             row = new
@@ -97,8 +97,8 @@ def test_what_flows_is_never_down_for_silence(seed: int) -> None:
     while now < 600:
         now += draw.uniform(0.1, 5.0)
         sent += 100
-        watched.traffic.in_flight = None
-        if watched.traffic.saw(Row(1, sent, 1, 0), Row(1, sent - 100, 1, 0)):
+        watched.traffic.told(1)
+        if Row(1, sent, 1, 0).flows_since(Row(1, sent - 100, 1, 0)):
             watched.flows(now)
         for _ in range(draw.randint(0, 4)):
             watched.note(Result("hang", soft=True), now + draw.uniform(0, 4.9))

@@ -131,7 +131,7 @@ def test_other_addresses_are_taken_without_a_restart(prober: Running) -> None:
 def test_a_host_that_stood_still_blames_no_engine(engine: EngineDouble, prober: Running) -> None:
     """As a virtual machine that is moved: every limit passes at once, and no engine was silent."""
     engine.token_s = 0.1
-    for _ in range(3):
+    for _ in range(2):
         prober.process.send_signal(signal.SIGSTOP)
         time.sleep(1.7)
         prober.process.send_signal(signal.SIGCONT)

@@ -120,7 +120,7 @@ def test_a_busy_engine_is_not_killed(short: Path) -> None:
 
     async def scene(stage: Stage) -> None:
         async with stage.engine.busy():
-            await _flowing(stage, 3)
+            await _flowing(stage, 2.5)
         assert stage.one.up is True and stage.one.damper.flips == 0
         assert not stage.one.counts["hang"]
 
@@ -185,6 +185,22 @@ def test_streams_of_the_worker_before_a_reload_may_fill_the_slots(short: Path) -
     play(short, scene, limits={"streams_s": 20})
 
 
+def test_a_reload_is_noticed_though_the_socket_was_away_meanwhile(short: Path) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.traffic(scur=1, bout=1000)
+        await until(lambda: stage.one.full())
+        stage.stats.close()
+        (short / "stats.sock").unlink()
+        await until(lambda: stage.one.traffic.in_flight is None)
+        stage.stats.pid, stage.stats.rows = 2, {"m/s": {}}
+        await stage.stats.listen()
+        async with stage.engine.busy():
+            await asyncio.sleep(1.0)
+            assert stage.one.up is True and stage.one.traffic.in_flight == 0
+
+    play(short, scene, limits={"streams_s": 20})
+
+
 def test_an_engine_that_is_asked_by_others_too_may_be_busy_with_them(short: Path) -> None:
     async def scene(stage: Stage) -> None:
         async with stage.engine.busy():
@@ -199,7 +215,7 @@ def test_loading_has_patience_of_its_own_and_is_not_broken_off(short: Path) -> N
 
     async def scene(stage: Stage) -> None:
         stage.engine.loaded.clear()
-        stage.engine.load_s = 2.5
+        stage.engine.load_s = 1.5
         before = len(stage.engine.bodies)
         await stage.down("loading")
         await stage.up()
@@ -256,9 +272,9 @@ def test_one_probe_at_a_time_and_so_many_that_begin_at_once(short: Path) -> None
         engine = EngineDouble()
         await engine.listen()
         engine.token_s = 0.05
-        many = [server(engine.address, f"m/s{n}") for n in range(40)]
+        many = [server(engine.address, f"m/s{n}") for n in range(20)]
         fleet = Fleet(config(*many, at_once=3), lambda _: None)
-        await until(lambda: len(engine.bodies) > 60)
+        await until(lambda: len(engine.bodies) > 30)
         assert engine.most_open <= 3
         await fleet.close()
         await engine.gone()
@@ -288,6 +304,7 @@ def test_nonsense_is_a_finding(short: Path) -> None:
     """Whatever an engine, or what stands at its port, answers: a word, and the next probe."""
     pieces = [
         b"HTTP/1.1 200 OK\r\n", b"\r\n", b"Transfer-Encoding: chunked\r\n", b"Content-Length: 9999999999\r\n", b"5\r\n",
+        b"[" * 60000 + b"\n",
         b"fffffffff\r\n", b"-3\r\n", b'{"models":', b"[1]}", b'{"done":true}\n', b"null\n", b"data: []\n", b"\xff\x00",
         b"data: {\"choices\":[7]}\n", b"x" * 70000, b"HTTP/1.1 abc\r\n", b"SSH-2.0-x\r\n", b'{"models":[{"name":3}]}',
     ]  # fmt: skip
@@ -295,7 +312,7 @@ def test_nonsense_is_a_finding(short: Path) -> None:
 
     async def scene(stage: Stage) -> None:
         stage.engine.mode = "raw"
-        for n in range(150):
+        for n in range(100):
             start = b"HTTP/1.1 200 OK\r\n\r\n" if n % 2 else b""
             stage.engine.raw = start + b"".join(random.choices(pieces, k=random.randint(0, 6)))
             seen = len(stage.engine.asked)
@@ -306,6 +323,19 @@ def test_nonsense_is_a_finding(short: Path) -> None:
         await stage.up()
 
     play(short, scene, limits={"every_s": 0.005, "again_s": 0.005})
+
+
+def test_streams_that_flow_keep_a_restart_from_being_asked_for(short: Path) -> None:
+    """New questions hang, and the streams that began before go on: a restart would cut them."""
+
+    async def scene(stage: Stage) -> None:
+        stage.engine.mode = "hang"
+        await stage.down("hang")
+        await _flowing(stage, 2, slots=0)
+        assert not stage.fleet.outbox.recent
+        await until(lambda: stage.fleet.outbox.recent)
+
+    play(short, scene, limits={"restart_after_s": 0.8})
 
 
 def test_a_restart_is_asked_for_once_where_it_is_allowed(short: Path) -> None:
