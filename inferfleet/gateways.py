@@ -12,6 +12,8 @@ from typing import Any
 from inferfleet.engines.gateway_host import (
     CERTIFICATE,
     ETC,
+    LARGE,
+    MAIN,
     RUN,
     STATS,
     USER,
@@ -29,7 +31,6 @@ from inferfleet.prober.pack import zipped
 from inferfleet.render import render
 from inferfleet.spec import tagged
 
-MAIN, LARGE = "inferfleet-gateway.service", "inferfleet-gateway-large.service"
 SPEC = "INFERFLEET_SPEC"
 _STATS_SOCKET = f"{RUN}/stats.sock"
 

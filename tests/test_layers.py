@@ -50,6 +50,7 @@ MAY = {
     "checks": {
         "errors",
         "gateway",
+        "prober",
         "spec",
         "placed",
         "engines",

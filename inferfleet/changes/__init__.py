@@ -21,6 +21,6 @@ from inferfleet.changes.toolkit import toolkit
 
 __all__ = [
     "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "docker", "driver",
-    "firewall", "gateway", "images", "managed_driver", "models", "release", "services", "source_of", "started_otherwise", "toolkit",
-    "unused_images", "with_uuids",
+    "firewall", "gateway", "images", "managed_driver", "models", "release", "services", "source_of",
+    "started_otherwise", "toolkit", "unused_images", "with_uuids",
 ]  # fmt: skip

@@ -9,17 +9,18 @@ from cryptography import x509
 
 from inferfleet.checks.base import Check, Target
 from inferfleet.checks.services import listens_narrowly
-from inferfleet.engines.gateway_host import ETC, RUN
+from inferfleet.engines.gateway_host import ETC, LARGE, MAIN, RUN
 from inferfleet.errors import FleetError
 from inferfleet.gateway import resolve
 from inferfleet.gateway.certificates import names_in
 from inferfleet.gateway.maps import maps
 from inferfleet.plan import GatewayPlan
 from inferfleet.plan.gateway import Upstream
+from inferfleet.prober import unit as prober
 from inferfleet.spec import parse_keys
 
 CLOSED = ("/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete", "/api/show", "/metrics", "/debug/pprof")
-UNITS = ("inferfleet-gateway.service", "inferfleet-gateway-large.service", "inferfleet-prober.service")
+UNITS = (MAIN, LARGE, prober.NAME)
 LEAST_DAYS = 14
 
 

@@ -13,6 +13,7 @@ PACKAGES = ("haproxy", "lua-cjson")
 # The first with what the templates need: variables in `lf-string`, JSON logs, agent-check beside `observe`.
 SINCE = (3, 0)
 CERTIFICATE = "tls/gateway.pem"
+MAIN, LARGE = "inferfleet-gateway.service", "inferfleet-gateway-large.service"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from inferfleet.remote.apt_state import output
 from inferfleet.remote.haproxy import ask as admin
 
 WHO = "inferfleet-verify"
-ANSWER_S = 120
+TOKENS_S = 120
 MAPS = ("sets", "rpm", "concurrency")
 
 
@@ -60,8 +60,8 @@ class Gateway:
         """A connection; the certificate is judged elsewhere."""
         where = (self.ask["address"], self.ask["port"])
         if not self.ask["tls"]:
-            return http.client.HTTPConnection(*where, timeout=ANSWER_S)
-        return http.client.HTTPSConnection(*where, timeout=ANSWER_S, context=ssl._create_unverified_context())
+            return http.client.HTTPConnection(*where, timeout=TOKENS_S)
+        return http.client.HTTPSConnection(*where, timeout=TOKENS_S, context=ssl._create_unverified_context())
 
     def request(self, path: str, body: Any = None, key: bool = True) -> tuple[int, str]:
         """Status and text of an answer."""
@@ -81,7 +81,7 @@ class Gateway:
             return ""
         connection = self.connection()
         connection.connect()
-        der = connection.sock.getpeercert(binary_form=True)
+        der = connection.sock.getpeercert(binary_form=True)  # type: ignore[union-attr]
         connection.close()
         return base64.b64encode(der or b"").decode()
 

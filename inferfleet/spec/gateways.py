@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferfleet.spec.gateway import Gateway
+from inferfleet.spec.node import Node
 from inferfleet.spec.parse import parse
 
 
@@ -24,7 +25,9 @@ def parse_gateways(hosts: Mapping[str, Mapping[str, Any]], mistakes: list[str]) 
     before = len(mistakes)
     found = tuple(
         FleetGateway(
-            name, parse(Gateway, value, "gateway" if shared else f"{name}: gateway", mistakes), _address(hosts[name])
+            name,
+            parse(Gateway, value, "gateway" if shared else f"{name}: gateway", mistakes),
+            _address(name, hosts[name], mistakes),
         )
         for name, value in data.items()
     )
@@ -39,7 +42,7 @@ def parse_gateways(hosts: Mapping[str, Mapping[str, Any]], mistakes: list[str]) 
     return found
 
 
-def _address(host: Mapping[str, Any]) -> str | None:
-    """What the host says of its address; a mistake in it is told by who parses the host."""
-    address = host.get("address")
-    return address if isinstance(address, str) else None
+def _address(name: str, host: Mapping[str, Any], mistakes: list[str]) -> str | None:
+    """What the host says of its address; of a node of the fleet, mistakes are told where all of it is parsed."""
+    told = [] if "gpus" in host or "instances" in host else mistakes
+    return parse(Node, {"address": host["address"]}, name, told).address if "address" in host else None

@@ -39,7 +39,7 @@ def planned(name: str) -> GatewayPlan:
         one: host(gpus=["A30"] * 2, models=models, engines=engines, address=address)
         for one, address in (("gpu1", "10.0.0.11"), ("gpu2", "fd00::12"))
     }
-    hosts["gw1"] = {"gateway": {"keys": "file:keys.toml", **CASES[name]}}
+    hosts["gw1"] = {"address": "10.0.0.10", "gateway": {"keys": "file:keys.toml", **CASES[name]}}
     (plan,) = make_plan(parse_fleet(hosts)).gateways
     return plan
 

@@ -15,6 +15,7 @@ from inferfleet.lab import HostSpec, Lab
 from inferfleet.lab.mirror.serve import serve_mirror
 from inferfleet.lab.model import QA
 from inferfleet.lab.model.corpus import LONG
+from tests.lab.docker_project import reachable
 from tests.lab.gateway_project import ALL, TOKENS, GatewayProject, chat, sha256, streamed, wait
 
 pytestmark = pytest.mark.lab
@@ -145,6 +146,26 @@ def test_a_stopped_engine_is_left_out_and_comes_back(fleet: GatewayProject) -> N
     finally:
         cpu1.run("systemctl kill -s CONT ollama-cpu0")
     wait(lambda: fleet.up() == ALL, 30)
+
+
+# --- who reaches the engines -------------------------------------------------------------------------------
+
+
+def test_a_neighbour_does_not_reach_the_engines(fleet: GatewayProject) -> None:
+    """cpu2 is a host of the fleet and no gateway; the gateway itself does, and so does the host that runs them."""
+    places = [f"{fleet.host('cpu1').address}:{port}" for port in (11434, 11435)]
+    assert reachable(fleet.host("cpu2"), *places) == set()
+    assert reachable(fleet.host("gw1"), *places) == set(places)
+    assert reachable(fleet.host("cpu1"), *places) == set(places)
+
+
+def test_a_table_that_somebody_took_away_is_put_back(fleet: GatewayProject) -> None:
+    cpu1, place = fleet.host("cpu1"), f"{fleet.host('cpu1').address}:11434"
+    cpu1.run("systemctl stop inferfleet-firewall; nft delete table inet inferfleet")
+    assert reachable(fleet.host("cpu2"), place) == {place}
+    assert fleet.apply("--limit", "cpu1").rc == 0
+    assert reachable(fleet.host("cpu2"), place) == set()
+    assert fleet.apply("--limit", "cpu1").changes == {}
 
 
 # --- changes ---------------------------------------------------------------------------------------------

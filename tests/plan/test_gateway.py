@@ -22,7 +22,7 @@ def _plan(gateway: dict[str, Any], on: str = "gw1", **data: Any) -> FleetPlan:
         name: host(gpus=["A30"] * 2, models=TWO, engines=engines, address=address, **data)
         for name, address in (("gpu1", "10.0.0.11"), ("gpu2", "fd00::12"))
     }
-    hosts.setdefault(on, {})["gateway"] = {**KEYS, **gateway}
+    hosts.setdefault(on, {"address": "10.0.0.10"})["gateway"] = {**KEYS, **gateway}
     return make_plan(parse_fleet(hosts))
 
 
@@ -65,7 +65,7 @@ def test_beside_the_gateway_they_stay_on_loopback() -> None:
 
 def test_a_declared_address_stays() -> None:
     engines = {"ollama": {**OLLAMA, "host": "0.0.0.0"}}
-    hosts = {"gpu1": host(engines=engines, address="10.0.0.11"), "gw1": {"gateway": KEYS}}
+    hosts = {"gpu1": host(engines=engines, address="10.0.0.11"), "gw1": {"gateway": KEYS, "address": "10.0.0.10"}}
     plan = make_plan(parse_fleet(hosts))
     assert plan.nodes[0].instances[0].settings.host == "0.0.0.0"
     assert plan.gateways[0].backends[0].upstreams[0].place == "10.0.0.11:11434"

@@ -13,7 +13,7 @@ def gateway(models: dict[str, Any] | None = None, **settings: Any) -> Hosts:
     """A fleet with a gateway of these settings on a host of its own."""
     return {
         "gpu1": host(address="10.0.0.11", **({"models": models} if models else {})),
-        "gw1": {"gateway": {"keys": "file:secrets/keys.toml", **settings}},
+        "gw1": {"address": "10.0.0.10", "gateway": {"keys": "file:secrets/keys.toml", **settings}},
     }
 
 
@@ -79,7 +79,7 @@ CASES: list[tuple[Any, ...]] = [
      "gateway.key_share: is too small (got 0); write more than 0: share of a model's queue that one key may fill"),
     ("queue negative", gateway(queue=-1),
      "gateway.queue: is too small (got -1); write at least 0: requests that may wait for each model, more get 429"),
-    ("two gateways", {**gateway(), "gw2": {"gateway": {"keys": "file:secrets/keys.toml"}}},
+    ("two gateways", {**gateway(), "gw2": {"address": "10.0.0.9", "gateway": {"keys": "file:secrets/keys.toml"}}},
      "gateway: gw1 and gw2 have no address that moves between them, and this version sets none up; keep one of them"),
     ("two gateways that differ", {**gateway(), "gw2": {"gateway": {"keys": "file:secrets/keys.toml", "queue": 1}}},
      "gateway: gw1 and gw2 differ in more than `listen`; keep it in group_data/gateways.py, so that each answers as the other"),
@@ -90,6 +90,11 @@ CASES: list[tuple[Any, ...]] = [
      'gpu1: the gateway gw1 does not know where to reach it; write its address in the fleet\'s network, as in {"address": "10.0.0.11"}'),
     ("loopback is out of reach", {"gpu1": host(engines={"ollama": {**OLLAMA, "host": "127.0.0.1"}}), "gw1": gateway()["gw1"]},
      "gpu1: engines.ollama.host 127.0.0.1 is out of reach of the gateway gw1; leave it out and write the host's `address`"),
+    ("no address of the gateway", {**gateway(), "gw1": {"gateway": {"keys": "file:secrets/keys.toml"}}},
+     "gw1: instances on other hosts are open to the gateway's address alone, which is not known; "
+     'write it, as in {"address": "10.0.0.10"}'),
+    ("address of the gateway is a name", {**gateway(), "gw1": {**gateway()["gw1"], "address": "gw1.example.net"}},
+     "gw1.address: is not an IP address (got 'gw1.example.net'); write an address of the host, such as 10.0.0.1"),
     ("address is a name", fleet(address="gpu1.example.net"),
      "gpu1.address: is not an IP address (got 'gpu1.example.net'); write an address of the host, such as 10.0.0.1"),
     ("address is loopback", fleet(address="127.0.0.1"),
