@@ -18,7 +18,7 @@ import sys
 from typing import Any
 
 from inferfleet.remote.apt_state import output
-from inferfleet.remote.haproxy import ask as admin
+from inferfleet.remote.haproxy import ask
 
 WHO = "inferfleet-verify"
 TOKENS_S = 120
@@ -28,38 +28,38 @@ MAPS = ("sets", "rpm", "concurrency")
 class Gateway:
     """It, from the host itself."""
 
-    def __init__(self, ask: dict[str, Any]) -> None:
-        self.ask, self.socket = ask, ask["socket"]
+    def __init__(self, told: dict[str, Any]) -> None:
+        self.told, self.socket = told, told["socket"]
         self.token = secrets.token_urlsafe(32)
 
     def map(self, name: str) -> str:
         """The path of one of its maps."""
-        return f"{self.ask['etc']}/maps/{name}.map"
+        return f"{self.told['etc']}/maps/{name}.map"
 
     def entries(self, name: str) -> dict[str, str]:
         """A map as it is in memory."""
-        rows = [line.split(" ", 2) for line in admin(self.socket, f"show map {self.map(name)}").splitlines() if line]
+        rows = [line.split(" ", 2) for line in ask(self.socket, f"show map {self.map(name)}").splitlines() if line]
         return {row[1]: row[2] for row in rows if len(row) == 3}
 
     def let_in(self) -> None:
         """Our own key is known, and may ask what a key for everything may."""
         for name, value in (("sets", "all"), ("rpm", "100000"), ("concurrency", "100")):
-            admin(self.socket, f"add map {self.map(name)} {WHO} {value}")
+            ask(self.socket, f"add map {self.map(name)} {WHO} {value}")
         digest = hashlib.sha256(self.token.encode()).hexdigest()
-        admin(self.socket, f"add map {self.map('keys')} {digest} {WHO}")
+        ask(self.socket, f"add map {self.map('keys')} {digest} {WHO}")
 
     def put_out(self) -> None:
         """It is no longer known, and neither is one that a killed run left."""
         for digest, who in self.entries("keys").items():
             if who == WHO:
-                admin(self.socket, f"del map {self.map('keys')} {digest}")
+                ask(self.socket, f"del map {self.map('keys')} {digest}")
         for name in MAPS:
-            admin(self.socket, f"del map {self.map(name)} {WHO}")
+            ask(self.socket, f"del map {self.map(name)} {WHO}")
 
     def connection(self) -> http.client.HTTPConnection:
         """A connection; the certificate is judged elsewhere."""
-        where = (self.ask["address"], self.ask["port"])
-        if not self.ask["tls"]:
+        where = (self.told["address"], self.told["port"])
+        if not self.told["tls"]:
             return http.client.HTTPConnection(*where, timeout=TOKENS_S)
         return http.client.HTTPSConnection(*where, timeout=TOKENS_S, context=ssl._create_unverified_context())
 
@@ -77,7 +77,7 @@ class Gateway:
 
     def certificate(self) -> str:
         """The certificate that it shows, in DER and base64; empty without TLS."""
-        if not self.ask["tls"]:
+        if not self.told["tls"]:
             return ""
         connection = self.connection()
         connection.connect()
@@ -104,16 +104,16 @@ def listed(gateway: Gateway) -> dict[str, list[str]]:
     """For each set of models that any key has: what a key with it is shown."""
     found = {}
     for name in sorted(set(gateway.entries("sets").values())):
-        admin(gateway.socket, f"set map {gateway.map('sets')} {WHO} {name}")
+        ask(gateway.socket, f"set map {gateway.map('sets')} {WHO} {name}")
         status, text = gateway.request("/v1/models")
         found[name] = [model["id"] for model in json.loads(text)["data"]] if status == 200 else [f"({status})"]
-    admin(gateway.socket, f"set map {gateway.map('sets')} {WHO} all")
+    ask(gateway.socket, f"set map {gateway.map('sets')} {WHO} all")
     return found
 
 
 def servers(gateway: Gateway) -> dict[str, str]:
     """`backend/server` -> what HAProxy takes it for."""
-    rows = [line.split(",") for line in admin(gateway.socket, "show stat").splitlines() if not line.startswith("#")]
+    rows = [line.split(",") for line in ask(gateway.socket, "show stat").splitlines() if not line.startswith("#")]
     return {f"{row[0]}/{row[1]}": row[17] for row in rows if len(row) > 17 and row[1] not in ("FRONTEND", "BACKEND")}
 
 
@@ -127,19 +127,19 @@ def units(names: list[str]) -> dict[str, list[str]]:
     return states
 
 
-def main(ask: dict[str, Any]) -> None:
+def main(told: dict[str, Any]) -> None:
     """Answer."""
-    gateway = Gateway(ask)
-    state: dict[str, Any] = {"units": units(ask["units"])}
+    gateway = Gateway(told)
+    state: dict[str, Any] = {"units": units(told["units"])}
     try:
-        mode = stat.S_IMODE(os.stat(ask["socket"]).st_mode)
+        mode = stat.S_IMODE(os.stat(told["socket"]).st_mode)
         state["socket"] = f"{mode:o}"
         gateway.let_in()
         try:
             state["certificate"] = gateway.certificate()
             state["without_key"] = gateway.request("/v1/models", key=False)[0]
-            state["closed"] = {path: gateway.request(path, {"model": "x"})[0] for path in ask["closed"]}
-            state["tokens"] = {model: tokens(gateway, model) for model in ask["models"]}
+            state["closed"] = {path: gateway.request(path, {"model": "x"})[0] for path in told["closed"]}
+            state["tokens"] = {model: tokens(gateway, model) for model in told["models"]}
             state["listed"] = listed(gateway)
         finally:
             gateway.put_out()
