@@ -9,6 +9,8 @@ The layers, in reading order; imports go one way only (`tests/test_layers.py` ho
     plan                   spec -> instances with places and ports              pure
     render                 template name and values -> text                     pure
     gateway                plan -> HAProxy's files; its secrets are read here   pure
+    services, containers,
+    firewall, gateways     plan -> what a host must be, rendered               pure
     checks                 plan -> what must hold on the hosts
     probe                  one question to a host about its cards              pure
     prober                 runs beside the gateway: which engines give tokens   pure

@@ -261,6 +261,18 @@ def test_a_taken_port_is_one_line(fleet: GatewayProject) -> None:
     assert fleet.says(QUESTION) == ANSWER
 
 
+def test_a_reference_that_leads_nowhere_is_one_line(fleet: GatewayProject) -> None:
+    fleet.gateway["keys"] = "file:secrets/none.toml"
+    try:
+        run = fleet.apply()
+        assert run.rc == 1 and run.changes == {}
+        assert "gateway.keys: file:secrets/none.toml is not there" in run.text
+        assert "Traceback" not in run.text
+    finally:
+        fleet.gateway["keys"] = "file:secrets/keys.toml"
+    assert fleet.says(QUESTION) == ANSWER
+
+
 def test_too_old_a_distribution_is_one_line(fleet: GatewayProject) -> None:
     fleet.hosts["cpu2"]["gateway"] = fleet.hosts["gw1"].pop("gateway")
     try:
