@@ -39,7 +39,6 @@ MAY = {
         "plan",
         "containers",
         "firewall",
-        "gateways",
         "facts",
         "remote",
         "render",

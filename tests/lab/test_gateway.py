@@ -10,6 +10,7 @@ from pathlib import Path
 
 import openai
 import pytest
+import requests
 
 from inferfleet.lab import HostSpec, Lab
 from inferfleet.lab.mirror.serve import serve_mirror
@@ -17,6 +18,7 @@ from inferfleet.lab.model import QA
 from inferfleet.lab.model.corpus import LONG
 from tests.lab.docker_project import reachable
 from tests.lab.gateway_project import ALL, TOKENS, GatewayProject, chat, sha256, streamed, wait
+from tests.lab.project import CPU_TWICE
 
 pytestmark = pytest.mark.lab
 
@@ -226,6 +228,22 @@ def test_a_reload_loses_no_stream(fleet: GatewayProject) -> None:
         fleet.apply("--limit", "gw1")
 
 
+def test_the_prober_reads_its_file_again_and_stays(fleet: GatewayProject) -> None:
+    pid = fleet.host("gw1").run("systemctl show -P MainPID inferfleet-prober").stdout
+    fleet.hosts["cpu2"]["instances"] = [{"engine": "ollama"}]
+    try:
+        run = fleet.apply()
+        assert run.rc == 0, run.text
+        assert "will reload inferfleet-prober.service: runs with another configuration" in run.text
+        wait(lambda: fleet.up() == ALL - {"cpu2/ollama-cpu1"}, 30)
+        assert fleet.apply().changes == {}
+    finally:
+        fleet.hosts["cpu2"]["instances"] = CPU_TWICE["instances"]
+    assert fleet.apply().rc == 0
+    wait(lambda: fleet.up() == ALL, 60)
+    assert fleet.host("gw1").run("systemctl show -P MainPID inferfleet-prober").stdout == pid
+
+
 def test_a_configuration_that_haproxy_refuses_changes_nothing(fleet: GatewayProject) -> None:
     pids = fleet.pids()
     own = fleet.directory / "templates" / "gateway" / "haproxy.cfg.j2"
@@ -316,6 +334,26 @@ def test_no_secret_is_told(fleet: GatewayProject) -> None:
         del fleet.gateway["providers"]
         fleet.keys({"alice": {}})
         fleet.apply("--limit", "gw1")
+
+
+# --- beside somebody else's -----------------------------------------------------------------------------------
+
+
+def test_another_haproxy_on_the_host_is_left_alone(project: GatewayProject) -> None:
+    project.keys({"alice": {}})
+    gw1 = project.host("gw1")
+    gw1.reset()
+    gw1.run("apt-get -qq update && apt-get -qq install -y haproxy >/dev/null 2>&1")
+    theirs = "frontend theirs\n    mode http\n    bind :8081\n    http-request return status 204\n"
+    gw1.run(f"printf '{theirs}' >>/etc/haproxy/haproxy.cfg; systemctl restart haproxy")
+    pid = gw1.run("systemctl show -P MainPID haproxy").stdout
+    run = project.apply()
+    assert run.rc == 0, run.text
+    wait(lambda: project.up() == ALL, 60)
+    assert project.says(QUESTION) == ANSWER
+    assert gw1.run("systemctl is-enabled haproxy; systemctl show -P MainPID haproxy").stdout == f"enabled\n{pid}"
+    assert requests.get(f"http://{gw1.address}:8081", timeout=10).status_code == 204
+    assert project.apply().changes == {}
 
 
 # --- killed ---------------------------------------------------------------------------------------------------
