@@ -10,7 +10,7 @@ from typing import Any
 import requests
 
 from inferfleet.lab import Lab
-from tests.lab.project import CPU_TWICE, Project
+from tests.lab.project import BIN, CPU_TWICE, Project
 
 TOKENS = {"alice": "sk-alice-canary-1", "bob": "sk-bob-canary-2"}
 # More connections need more files at once than a machine that runs labs in containers may have (20,000 here).
@@ -55,6 +55,13 @@ class GatewayProject(Project):
             lines += ["[[key]]", f'id = "{name}"', f'sha256 = "{sha256(TOKENS[name])}"']
             lines += [f"{key} = {value!r}".replace("'", '"') for key, value in settings.items()]
         path.write_text("\n".join(lines) + "\n")
+
+    def all_that_is_said(self, *options: str, **environment: str) -> str:
+        """Whatever a run writes, as JSON and in its log; an AssertionError where it fails."""
+        command = [str(BIN / "pyinfra"), "--json", str(self.write()), "deploy.py", *options]
+        done = self._run(command, **environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
 
     def ask(self, path: str, body: Any = None, token: str | None = TOKENS["alice"], **more: Any) -> requests.Response:
         """The gateway's answer to one request, its certificate checked against the project's authority."""

@@ -68,6 +68,33 @@ def test_the_distributions_own_unit_serves_nothing(fleet: GatewayProject) -> Non
     assert "haproxy" in fleet.host("gw1").run("apt-mark showhold").stdout.split()
 
 
+def test_verify_says_what_is_wrong(fleet: GatewayProject) -> None:
+    gw1, socket = fleet.host("gw1"), "/run/inferfleet-gateway/admin.sock"
+    fleet.host("cpu1").run("systemctl stop ollama-cpu1")
+    wait(lambda: fleet.up() == ALL - {"cpu1/ollama-cpu1"}, 30)
+    gw1.run(f"systemctl stop inferfleet-prober; chmod 666 {socket}")
+    maps = "/etc/inferfleet/gateway/maps"
+    for name, key, value in (("keys", "0" * 64, "mallory"), ("sets", "mallory", "all")):
+        fleet.admin(f"add map {maps}/{name}.map {key} {value}")
+    fleet.admin(f"set map {maps}/paths.map /v1/models none")
+    fleet.admin(f"add map {maps}/paths.map /api/pull generate")
+    try:
+        wrong = {says: why for says, why in fleet.verify().items() if why and says.startswith("gw1")}
+    finally:
+        gw1.run(f"chmod 600 {socket}; systemctl restart inferfleet-gateway")
+    assert {says.removeprefix("gw1: the gateway").strip(): why for says, why in wrong.items()} == {
+        "and its prober are running and enabled": "inferfleet-prober.service is inactive",
+        "'s administrator's socket is its own alone": "its mode is 666",
+        "has no path that changes an engine": "/api/pull answers 400",
+        "shows each key the models that it may ask": "mallory is known to it and not declared",
+        "takes cpu1/ollama-cpu1 with tiny for well": "it is DOWN",
+    }
+    run = fleet.apply()
+    assert run.rc == 0, run.text
+    wait(lambda: fleet.up() == ALL, 60)
+    assert [why for why in fleet.verify().values() if why] == []
+
+
 # --- what users see ---------------------------------------------------------------------------------------
 
 
@@ -318,13 +345,14 @@ def test_no_secret_is_told(fleet: GatewayProject) -> None:
         "far": {"url": "https://far.test", "key": "env:FAR_KEY", "models": {"distant": "distant"}}
     }
     try:
-        run = fleet.pyinfra("-y", "-vvv", "--diff", "--limit", "gw1", FAR_KEY=canary)
-        assert run.rc == 0, run.text
+        said = fleet.all_that_is_said("--dry", "--diff", "-vvv", FAR_KEY=canary)
+        assert "will write /etc/inferfleet/gateway/maps/providers.map" in said
+        said += fleet.all_that_is_said("-y", "-vvv", "--diff", "--limit", "gw1", FAR_KEY=canary)
         held = gw1.run("cat /etc/inferfleet/gateway/maps/providers.map").stdout
         assert canary in held
         key = next(line for line in (fleet.directory / "secrets/gateway.key").read_text().splitlines()[1:])
         hidden = (canary, *TOKENS.values(), *map(sha256, TOKENS.values()), key)
-        assert [one for one in hidden if one in run.text] == []
+        assert [one for one in hidden if one in said] == []
         journal = gw1.run("journalctl -q --no-pager -o cat; cat /tmp/seen").stdout
         assert [one for one in hidden if one in journal] == []
         readable = gw1.run("find /etc/inferfleet/gateway/maps /etc/inferfleet/gateway/tls -type f -perm /007").stdout
