@@ -10,7 +10,7 @@ from roles.docker import docker
 from roles.engine_docker import engine_docker
 from roles.engine_native import engine_native, no_engine
 from roles.firewall import firewall
-from roles.gateway import gateway
+from roles.gateway import gateway, no_gateway
 from roles.models import models
 from roles.nvidia_driver import nvidia_driver
 from roles.nvidia_toolkit import nvidia_toolkit
@@ -35,3 +35,5 @@ elif node:
 front = my_gateway()
 if front:
     gateway(front, my_fleet().nodes)
+else:
+    no_gateway(node)

@@ -12,6 +12,7 @@ from inferfleet.changes.docker import docker
 from inferfleet.changes.driver import driver
 from inferfleet.changes.firewall import firewall
 from inferfleet.changes.gateway import gateway
+from inferfleet.changes.gateway_gone import gateway_gone
 from inferfleet.changes.images import images, unused_images
 from inferfleet.changes.managed_driver import managed_driver, source_of
 from inferfleet.changes.models import models
@@ -21,6 +22,6 @@ from inferfleet.changes.toolkit import toolkit
 
 __all__ = [
     "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "docker", "driver",
-    "firewall", "gateway", "images", "managed_driver", "models", "release", "services", "source_of",
+    "firewall", "gateway", "gateway_gone", "images", "managed_driver", "models", "release", "services", "source_of",
     "started_otherwise", "toolkit", "unused_images", "with_uuids",
 ]  # fmt: skip

@@ -6,7 +6,9 @@ from pyinfra.context import host
 from inferfleet import changes
 from inferfleet.changes import Changes
 from inferfleet.engines.gateway_host import GatewayHost
+from inferfleet.engines.ollama_host import OllamaHost
 from inferfleet.facts.gateway import GatewayState
+from inferfleet.facts.ollama import OllamaState
 from inferfleet.operations.effects import converging, decided
 from inferfleet.operations.live import told
 from inferfleet.remote import compact
@@ -25,3 +27,18 @@ def service(declared: GatewayHost) -> tuple[Changes, list[StringCommand]]:
         return [told("gateway_service", found.work)]
 
     return decided(lambda: changes.gateway(declared, state), state, work)
+
+
+@converging
+def gone(asked: OllamaHost) -> tuple[Changes, list[StringCommand]]:
+    """No gateway of ours runs here.
+
+    Args:
+        asked: with whose question the host is asked, so that one answer serves other operations too.
+    """
+    state = host.get_fact(OllamaState, compact(asked.question))
+
+    def work(found: Changes) -> list[StringCommand]:
+        return [told("gateway_gone", found.work)]
+
+    return decided(lambda: changes.gateway_gone(state), state, work)

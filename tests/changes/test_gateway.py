@@ -210,3 +210,9 @@ def test_no_secret_is_shown(declared: GatewayHost) -> None:
     assert HASH not in shown
     assert "PRIVATE KEY" not in shown
     assert HASH in str(found.work) and HASH not in str(declared.question)
+
+
+def test_one_that_is_no_longer_declared() -> None:
+    found = changes.gateway_gone({"root": True, "gateway": [MAIN]})
+    assert says(found) == [f"remove {MAIN}: is no longer declared (cuts its requests)"]
+    assert says(changes.gateway_gone({"gateway": []})) == says(changes.gateway_gone({})) == []

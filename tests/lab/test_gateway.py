@@ -403,3 +403,16 @@ def test_a_killed_apply_heals(project: GatewayProject, seconds: float) -> None:
     assert again.changes == {}, again.text
     wait(lambda: project.up() == ALL, 60)
     assert project.says(QUESTION) == ANSWER
+
+
+def test_one_that_is_no_longer_declared_is_gone(fleet: GatewayProject) -> None:
+    """On a host that is nothing else; instances are then the hosts' own again."""
+    gateway = fleet.hosts["gw1"].pop("gateway")
+    try:
+        run = fleet.apply()
+        assert run.rc == 0, run.text
+        left = "ls /etc/systemd/system/inferfleet-* /etc/inferfleet/gateway /run/inferfleet-gateway; pgrep -x haproxy"
+        assert fleet.host("gw1").run(left, check=False).stdout == ""
+        assert fleet.apply().changes == {}
+    finally:
+        fleet.hosts["gw1"]["gateway"] = gateway
