@@ -9,8 +9,12 @@ The layers, in reading order; imports go one way only (`tests/test_layers.py` ho
     engines                what each engine is: environment, memory, probes     pure
     plan                   spec -> instances with places and ports              pure
     render                 template name and values -> text                     pure
+    gateway                plan -> HAProxy's files; its secrets are read here   pure
+    services, containers,
+    firewall, gateways     plan -> what a host must be, rendered               pure
     checks                 plan -> what must hold on the hosts
     probe                  one question to a host about its cards              pure
+    prober                 runs beside the gateway: which engines give tokens   pure
     facts, operations      asked of and done to hosts through pyinfra
     current                this host's slice of the plan, inside a deploy
     inventory              read an inventory file outside the `pyinfra` command

@@ -13,7 +13,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_inventory
 
 from inferfleet.errors import SpecError
-from inferfleet.plan import FleetPlan, NodePlan, make_plan
+from inferfleet.plan import FleetPlan, GatewayPlan, NodePlan, make_plan
 from inferfleet.spec import parse_fleet
 
 _plans: WeakKeyDictionary[Inventory, FleetPlan | SpecError] = WeakKeyDictionary()
@@ -52,4 +52,14 @@ def check_before_connecting(state: State) -> None:
 
 def my_node() -> NodePlan | None:
     """What this host must be; None where it is no node of the fleet."""
-    return plan_of(ctx_inventory.get()).node(ctx_host.get().name)
+    return my_fleet().node(ctx_host.get().name)
+
+
+def my_gateway() -> GatewayPlan | None:
+    """What the gateway on this host must be; None where it is none."""
+    return my_fleet().gateway(ctx_host.get().name)
+
+
+def my_fleet() -> FleetPlan:
+    """The plan of the whole inventory."""
+    return plan_of(ctx_inventory.get())

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from inferfleet.engines.docker_host import DockerHost
+from inferfleet.engines.docker_host import Closed, DockerHost
 from inferfleet.engines.nvidia_host import NvidiaHost
 from inferfleet.engines.toolkit_host import ToolkitHost
 from inferfleet.placed import PlacedGpu
@@ -32,7 +32,16 @@ def docker_host(node: NodePlan) -> DockerHost:
         published=tuple((instance.settings.host, instance.port) for instance in docker),
         needs_cdi=any(instance.gpus for instance in docker),
         proxy=tuple(node.proxy.items()),
+        closed=closed(node),
     )
+
+
+def closed(node: NodePlan) -> Closed | None:
+    """What gateways on other hosts alone may reach; None where there is no such gateway."""
+    if node.address is None or not node.gateways:
+        return None
+    native = [one for one in node.instances if one.runtime == "native" and one.settings.host == node.address]
+    return Closed(node.address, node.gateways, tuple(sorted(instance.port for instance in native)))
 
 
 def toolkit_host(node: NodePlan, cards: Sequence[PlacedGpu]) -> ToolkitHost:

@@ -17,18 +17,24 @@ from inferfleet import catalogue
 from inferfleet.cli import main as inferfleet
 from inferfleet.spec import (
     AddressPool,
+    Certificate,
     DeclaredInstance,
     Docker,
     Driver,
+    Gateway,
     Gpu,
+    Key,
     Model,
     Node,
     OllamaEngine,
+    Provider,
     Sources,
     Toolkit,
 )
+from inferfleet.spec.duration import Limit
 from inferfleet.spec.engine import OWNED_ENVIRONMENT, Duration
 from inferfleet.spec.parameters import PARAMETERS
+from inferfleet.spec.reference import Reference
 from tools.example_plans import example_plans_page
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -36,6 +42,9 @@ GENERATED = "<!-- Made by `just reference`; do not edit. -->\n"
 
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "`True` or `False`", Any: "value"}
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+# Texts of a form of their own, and what each is called.
+_KINDS = ((Duration, "duration"), (Limit, "limit"), (Reference, "reference"))
 
 # Heading, anchor for links from other tables, class, what stands above the table.
 NOUNS: tuple[tuple[str, type[BaseModel], str], ...] = (
@@ -73,6 +82,17 @@ NOUNS: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("A range of addresses", AddressPool, 'One entry of `docker["address_pools"]`.'),
     ("NVIDIA driver", Driver, "The dict `driver`. Without it the driver is looked at, and never touched."),
     ("NVIDIA Container Toolkit", Toolkit, "The dict `toolkit`, for nodes whose containers get cards."),
+    (
+        "Gateway",
+        Gateway,
+        "The dict `gateway`, for the hosts that are gateways: keep it in `group_data/gateways.py`. A gateway needs no "
+        "cards, and a node of the fleet may be one as well. A limit is a whole number of seconds, or a text such as "
+        '`"500ms"`, `"30s"` or `"10m"`; a reference is `env:VARIABLE` or `file:secrets/name`, read on this machine '
+        "when the gateway's files are made, and shown nowhere.",
+    ),
+    ("A certificate", Certificate, 'The dict `gateway["certificate"]`.'),
+    ("A provider", Provider, 'One entry of the dict `gateway["providers"]`: name to settings.'),
+    ("A key", Key, 'One entry `[[key]]` of the file that `gateway["keys"]` names, in TOML.'),
     ("Sources", Sources, "The dict `sources`. The hosts fetch from these addresses themselves."),
 )
 
@@ -131,16 +151,16 @@ def words(annotation: Any, metadata: Any = ()) -> str:
     Raises:
         ValueError: a type that this table has no words for.
     """
-    if annotation in (Duration, typing.get_args(Duration)[0]) and _is_duration(annotation, metadata):
-        return "duration"
+    for kind, said in _KINDS:
+        if annotation == kind or _is_marked(typing.get_args(kind)[1], metadata):
+            return said
     bounds = ", ".join(f"{_BOUNDS[key]} {value}" for key, value in _bounds(metadata))
     text = _kind(annotation)
     return f"{text}, {bounds}" if bounds else text
 
 
-def _is_duration(annotation: Any, metadata: Any) -> bool:
-    mark = typing.get_args(Duration)[1]
-    return annotation == Duration or any(entry is mark for entry in metadata)
+def _is_marked(mark: Any, metadata: Any) -> bool:
+    return any(entry is mark for entry in metadata)
 
 
 def _bounds(metadata: Any) -> Iterator[tuple[str, float]]:

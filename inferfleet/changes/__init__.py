@@ -10,6 +10,9 @@ from inferfleet.changes.cards import cards, with_uuids
 from inferfleet.changes.containers import containers, containers_gone, started_otherwise
 from inferfleet.changes.docker import docker
 from inferfleet.changes.driver import driver
+from inferfleet.changes.firewall import firewall
+from inferfleet.changes.gateway import gateway
+from inferfleet.changes.gateway_gone import gateway_gone
 from inferfleet.changes.images import images, unused_images
 from inferfleet.changes.managed_driver import managed_driver, source_of
 from inferfleet.changes.models import models
@@ -19,6 +22,6 @@ from inferfleet.changes.toolkit import toolkit
 
 __all__ = [
     "Changes", "Effect", "FileChange", "account", "cards", "containers", "containers_gone", "docker", "driver",
-    "images", "managed_driver", "models", "release", "services", "source_of", "started_otherwise", "toolkit",
-    "unused_images", "with_uuids",
+    "firewall", "gateway", "gateway_gone", "images", "managed_driver", "models", "release", "services", "source_of",
+    "started_otherwise", "toolkit", "unused_images", "with_uuids",
 ]  # fmt: skip

@@ -5,7 +5,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal[
-    "install", "write", "start", "restart", "remove", "fetch", "create", "load", "repair", "enable", "await", "refuse"
+    "install",
+    "write",
+    "start",
+    "restart",
+    "remove",
+    "fetch",
+    "create",
+    "load",
+    "repair",
+    "enable",
+    "await",
+    "refuse",
+    "reload",
 ]
 
 

@@ -10,19 +10,17 @@ from inferfleet.changes.base import Changes, Effect, FileChange
 from inferfleet.changes.daemon_json import RELOADABLE, UNTOLD, Merged, alone, expected, merge, parse, pending, shown
 from inferfleet.changes.docker_packages import packages
 from inferfleet.changes.docker_refusals import full_disk, refusals
+from inferfleet.changes.firewall import table
 from inferfleet.engines import docker_host
 from inferfleet.engines.docker_host import (
     BRIDGE,
     DAEMON_JSON,
-    FIREWALL,
-    FIREWALL_UNIT,
     LABEL,
     NETWORK,
     DockerHost,
     Firewall,
 )
 
-_UNIT_PATH = f"/etc/systemd/system/{FIREWALL_UNIT}"
 # Clocks of files and processes differ a little: a daemon that started then has read its file.
 _TOGETHER_S = 2.0
 
@@ -37,7 +35,7 @@ def docker(declared: DockerHost, firewall: Firewall, state: dict[str, Any]) -> C
     found = parse(state.get("daemon", {}).get("text"))
     found = found if isinstance(found, dict) else {}
     merged = merge(found, declared.daemon, _notes(state))
-    installs, rules = packages(declared, state), _firewall(firewall, state.get("firewall", {}))
+    installs, rules = packages(declared, state), table(firewall, state.get("firewall", {}))
     daemon, action = _daemon(declared, merged, state, installs)
     network, how = _network(state)
     effects = (*installs.effects, *rules.effects, *daemon, *network)
@@ -152,7 +150,7 @@ def _version(state: dict[str, Any]) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", state["docker"].get("version", ""))[:2])
 
 
-# --- network and firewall ---------------------------------------------------------------------------
+# --- network ----------------------------------------------------------------------------------------
 
 _OPTIONS = {
     "com.docker.network.bridge.name": BRIDGE,
@@ -186,24 +184,3 @@ def _anew(there: dict[str, Any], why: str) -> Effect:
     count = there["containers"]
     ends = f" (takes {count} containers off it)" if count else ""
     return Effect("repair", f"network {NETWORK}", f"{why}{ends}", interrupts=bool(count))
-
-
-def _firewall(declared: Firewall, found: dict[str, Any]) -> Changes:
-    """Both files are as declared, the unit runs and is enabled, the table in the kernel is the declared one."""
-    files = tuple(
-        FileChange(path, found.get(part), text)
-        for path, part, text in ((FIREWALL, "rules", declared.rules), (_UNIT_PATH, "unit", declared.unit))
-        if found.get(part) != text
-    )
-    effects = [Effect("write", f.path, "is missing" if f.before is None else "is not as declared") for f in files]
-    if found.get("table") != "right" and not (found.get("table") == "altered" and files):
-        state = {"altered": "was altered"}.get(found.get("table", ""), "is missing")
-        effects.append(Effect("repair", f"table inet {NETWORK}", state))
-    if found.get("active") != "active":
-        effects.append(Effect("start", FIREWALL_UNIT, f"is {found.get('active') or 'not there'}"))
-    if found.get("enabled") != "enabled":
-        effects.append(Effect("enable", FIREWALL_UNIT, "does not start at boot"))
-    elif found.get("stale"):
-        effects.append(Effect("repair", FIREWALL_UNIT, "systemd has not read its file since it changed"))
-    texts = {FIREWALL: declared.rules, _UNIT_PATH: declared.unit}
-    return Changes(tuple(effects), {"files": texts, "unit": FIREWALL_UNIT, "apply": bool(effects)}, files)

@@ -9,6 +9,7 @@ from functools import partial
 
 from inferfleet.checks import containers, gpus
 from inferfleet.checks.base import Check, Target
+from inferfleet.checks.gateway import of_gateway
 from inferfleet.checks.models import answers, in_store
 from inferfleet.checks.services import (
     has_version,
@@ -27,8 +28,9 @@ __all__ = ["Check", "Target", "fleet_checks"]
 
 
 def fleet_checks(plan: FleetPlan) -> tuple[Check, ...]:
-    """Every check of the fleet, host by host in the order of the inventory."""
-    return tuple(check for node in plan.nodes for check in _of_node(node, ollama_host(node)))
+    """Every check of the fleet, host by host in the order of the inventory, and then of the gateways."""
+    nodes = (check for node in plan.nodes for check in _of_node(node, ollama_host(node)))
+    return (*nodes, *(check for gateway in plan.gateways for check in of_gateway(gateway)))
 
 
 def _of_node(node: NodePlan, host: OllamaHost) -> Iterator[Check]:

@@ -60,6 +60,10 @@ class Target(Protocol):
     def container_cards(self) -> dict[str, Any]:
         """Which cards each container sees and may open (`remote/container_cards.py`), asked once."""
 
+    @property
+    def gateway(self) -> dict[str, Any]:
+        """What the gateway on the host answers (`remote/gateway_ask.py`), asked once."""
+
     def processes(self) -> dict[str, list[int]]:
         """The processes of each instance (`remote/engine_processes.py`), asked anew."""
 

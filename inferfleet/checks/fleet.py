@@ -33,10 +33,10 @@ class CheckedFleet:
     def target(self, name: str) -> RemoteTarget:
         """The host of that name; one connection serves all its checks."""
         if name not in self._targets:
-            node = self._plan.node(name)
-            if node is None:
+            node, gateway = self._plan.node(name), self._plan.gateway(name)
+            if node is None and gateway is None:
                 raise LookupError(name)
-            self._targets[name] = RemoteTarget(name, self._data[name], node)
+            self._targets[name] = RemoteTarget(name, self._data[name], node, gateway)
         return self._targets[name]
 
     def measurements(self, date: str) -> Iterator[Measurement]:

@@ -12,10 +12,11 @@ import testinfra
 from inferfleet import probe
 from inferfleet.changes import with_uuids
 from inferfleet.checks.base import Peak
+from inferfleet.checks.gateway import question as gateway_question
 from inferfleet.containers import containers_of, question
 from inferfleet.engines.container_host import Container
 from inferfleet.errors import FleetError
-from inferfleet.plan import NodePlan
+from inferfleet.plan import GatewayPlan, NodePlan
 from inferfleet.remote import compact, script
 from inferfleet.services import ollama_host
 
@@ -31,15 +32,31 @@ class RemoteTarget:
     Args:
         name: the host's name in the inventory.
         data: its data.
-        node: what it must be.
+        node: what it must be, where it is a node of the fleet.
+        gateway: the gateway on it, if any.
     """
 
-    def __init__(self, name: str, data: dict[str, Any], node: NodePlan) -> None:
+    def __init__(
+        self, name: str, data: dict[str, Any], node: NodePlan | None, gateway: GatewayPlan | None = None
+    ) -> None:
         self.name = name
         self.peaks: list[Peak] = []
-        self._node = node
+        self._plan, self._gateway = node, gateway
         self._gone: str | None = None
         self._host = testinfra.get_host(*_address(name, data), **_options(data))
+
+    @property
+    def _node(self) -> NodePlan:
+        if self._plan is None:
+            raise LookupError(f"{self.name} is no node of the fleet")
+        return self._plan
+
+    @cached_property
+    def gateway(self) -> dict[str, Any]:
+        """What the gateway on the host answers."""
+        if self._gateway is None:
+            raise LookupError(f"{self.name} is no gateway")
+        return self._python("gateway_ask", gateway_question(self._gateway))
 
     @cached_property
     def report(self) -> dict[str, Any]:

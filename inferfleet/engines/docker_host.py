@@ -50,6 +50,41 @@ class Firewall:
     rules: str
     unit: str
 
+    @property
+    def question(self) -> dict[str, str]:
+        """What `remote/firewall_state.py` is asked with."""
+        return {"path": FIREWALL, "unit": FIREWALL_UNIT, "table": NETWORK, "rules": self.rules}
+
+
+@dataclass(frozen=True)
+class Closed:
+    """Instances of a host that gateways alone may reach.
+
+    Attributes:
+        address: of the host, at which they listen.
+        gateways: addresses that may reach them.
+        ports: of those that are no containers.
+    """
+
+    address: str
+    gateways: tuple[str, ...]
+    ports: tuple[int, ...] = ()
+
+    @property
+    def family(self) -> str:
+        """`ip` or `ip6`, as nft writes it."""
+        return _family(self.address)
+
+    @property
+    def sources(self) -> str:
+        """The gateways as a set of nft's, of the same family as the address; one of none is nobody."""
+        same = [gateway for gateway in self.gateways if _family(gateway) == self.family]
+        return f"{{ {', '.join(same) or self.address} }}"
+
+
+def _family(address: str) -> str:
+    return "ip" if ipaddress.ip_address(address).version == 4 else "ip6"
+
 
 @dataclass(frozen=True)
 class DockerHost:
@@ -61,6 +96,7 @@ class DockerHost:
         published: (address, port) at which containers listen for other hosts; those on loopback may be among them.
         needs_cdi: containers get cards.
         proxy: environment variables with which the host fetches the key.
+        closed: what gateways alone may reach, if anything.
     """
 
     settings: Docker
@@ -68,6 +104,7 @@ class DockerHost:
     published: tuple[tuple[str, int], ...] = ()
     needs_cdi: bool = False
     proxy: tuple[tuple[str, str], ...] = ()
+    closed: Closed | None = None
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -118,19 +155,22 @@ class DockerHost:
             "network": NETWORK,
             "bridge": BRIDGE,
             "label": LABEL,
-            "firewall": {"path": FIREWALL, "unit": FIREWALL_UNIT, "table": NETWORK, "rules": firewall.rules},
+            "firewall": firewall.question,
         }
 
-    def accepted(self) -> Iterator[tuple[str, str, int]]:
-        """(`ip` or `ip6`, original address as nft writes it, port) of what other hosts may reach."""
+    def accepted(self) -> Iterator[tuple[str, str, int, str]]:
+        """(`ip` or `ip6`, original address, port, original sources or none) of what other hosts may reach, for nft."""
         for host, port in sorted(set(self.published)):
             address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
             if address.is_loopback:
                 continue
             family = "ip" if address.version == 4 else "ip6"
             if not address.is_unspecified:
-                yield family, str(address), port
+                yield family, str(address), port, self.closed.sources if self._is_closed(host) and self.closed else ""
                 continue
-            yield "ip", "!= 127.0.0.0/8", port
+            yield "ip", "!= 127.0.0.0/8", port, ""
             if family == "ip6":
-                yield "ip6", "!= ::1", port
+                yield "ip6", "!= ::1", port, ""
+
+    def _is_closed(self, host: str) -> bool:
+        return self.closed is not None and host == self.closed.address

@@ -5,18 +5,12 @@ from pyinfra.context import host
 
 from inferfleet import changes
 from inferfleet.changes import Changes
-from inferfleet.engines.docker_host import BRIDGE, FIREWALL, NETWORK, DockerHost, Firewall
+from inferfleet.engines.docker_host import DockerHost
 from inferfleet.facts.docker import DockerState
+from inferfleet.firewall import rules
 from inferfleet.operations.effects import converging, decided
 from inferfleet.operations.live import told
 from inferfleet.remote import compact
-from inferfleet.render import render
-
-
-def firewall(declared: DockerHost) -> Firewall:
-    """Our table of the firewall and its unit, from the templates."""
-    rules = render("docker/firewall.nft.j2", network=NETWORK, bridge=BRIDGE, published=tuple(declared.accepted()))
-    return Firewall(rules, render("systemd/inferfleet-firewall.service.j2", path=FIREWALL))
 
 
 @converging
@@ -26,7 +20,7 @@ def engine(declared: DockerHost) -> tuple[Changes, list[StringCommand]]:
     Args:
         declared: what the host's Docker must be.
     """
-    texts = firewall(declared)
+    texts = rules(tuple(declared.accepted()), declared.closed)
     state = host.get_fact(DockerState, compact(declared.question(texts)))
 
     def work(found: Changes) -> list[StringCommand]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from inferfleet.placed import Instance, Server
+from inferfleet.plan.gateway import GatewayPlan
 from inferfleet.plan.types import FleetPlan, NodePlan
 from inferfleet.plan.views.data import capacity_data
 from inferfleet.plan.views.names import in_short
@@ -23,8 +24,28 @@ def as_data(plan: FleetPlan) -> dict[str, Any]:
             for node in plan.nodes
         ],
         "servers": [_server(server) for server in plan.servers],
+        "gateways": [_gateway(gateway) for gateway in plan.gateways],
         "differences": list(plan.differences),
         "capacity": capacity_data(plan.capacity),
+    }
+
+
+def _gateway(gateway: GatewayPlan) -> dict[str, Any]:
+    """Names and places alone: not even where its secrets are."""
+    return {
+        "node": gateway.node,
+        "listen": gateway.settings.listen,
+        "port": gateway.settings.port,
+        "models": [
+            {
+                "name": backend.model,
+                "aliases": list(backend.aliases),
+                "slots": backend.slots,
+                "upstreams": [{"name": one.name, "address": one.place} for one in backend.upstreams],
+            }
+            for backend in gateway.backends
+        ],
+        "chains": [{"name": chain.name, "tiers": [tier.name for tier in chain.tiers]} for chain in gateway.chains],
     }
 
 

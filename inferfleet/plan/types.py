@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from inferfleet.placed import Instance, PlacedGpu, PlacedModel, Server
 from inferfleet.plan.capacity import Capacity
+from inferfleet.plan.gateway import GatewayPlan
 from inferfleet.spec import Docker, Driver, Sources, Toolkit
 
 
@@ -20,6 +21,8 @@ class NodePlan:
         docker: its Docker, where it runs containers.
         driver: its NVIDIA driver, where it has NVIDIA cards.
         toolkit: its NVIDIA Container Toolkit, where containers get cards.
+        address: at which gateways on other hosts reach its instances.
+        gateways: addresses of gateways on other hosts, which alone may reach what listens there.
     """
 
     name: str
@@ -30,6 +33,8 @@ class NodePlan:
     docker: Docker
     driver: Driver
     toolkit: Toolkit
+    address: str | None = None
+    gateways: tuple[str, ...] = ()
 
     @property
     def proxy(self) -> dict[str, str]:
@@ -57,13 +62,19 @@ class FleetPlan:
         servers: replicas with an engine of their own.
         differences: what a what-if question changes, a line for each model.
         capacity: what all of it takes.
+        gateways: what stands in front of it.
     """
 
     nodes: tuple[NodePlan, ...]
     servers: tuple[Server, ...] = ()
     differences: tuple[str, ...] = ()
     capacity: Capacity = field(default_factory=Capacity)
+    gateways: tuple[GatewayPlan, ...] = ()
 
     def node(self, name: str) -> NodePlan | None:
         """The plan of one host; None where the host is no node of the fleet."""
         return next((node for node in self.nodes if node.name == name), None)
+
+    def gateway(self, name: str) -> GatewayPlan | None:
+        """The plan of the gateway on a host; None where the host is none."""
+        return next((gateway for gateway in self.gateways if gateway.node == name), None)

@@ -10,6 +10,7 @@ from inferfleet.plan.types import FleetPlan
 from inferfleet.spec import NODE_KEYS
 
 Hosts = Mapping[str, Mapping[str, Any]]
+_ITS_OWN = {*NODE_KEYS, "gateway"}
 _CARDS = re.compile(r"(?:(\d{1,3})x)?(\S.*)")
 
 
@@ -30,7 +31,9 @@ def changed(hosts: Hosts, without: Sequence[str], add: Sequence[str]) -> dict[st
     left = {name: data for name, data in hosts.items() if name not in without}
     shared = next((data for data in hosts.values() if data.get("gpus")), next(iter(hosts.values()), {}))
     for count, cards in enumerate(add, start=1):
-        left[f"added-{count}"] = {**{k: v for k, v in shared.items() if k not in NODE_KEYS}, "gpus": _cards(cards)}
+        same = {key: value for key, value in shared.items() if key not in _ITS_OWN}
+        where = {"address": f"192.0.2.{count}"} if "address" in shared else {}  # RFC 5737: no host has it
+        left[f"added-{count}"] = {**same, **where, "gpus": _cards(cards)}
     return left
 
 

@@ -5,31 +5,21 @@ Asked with {"packages", "source", "daemon", "record", "network", "bridge", "labe
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import json
 import os
 import pwd
-import subprocess
 import sys
 import time
 from typing import Any
 
-from inferfleet.remote.apt_state import apt_state, filled, output, release, text_of
+from inferfleet.remote.apt_state import apt_state, filled, release, text_of
 from inferfleet.remote.docker_api import Docker, DockerError
 from inferfleet.remote.docker_info import in_force
+from inferfleet.remote.firewall_look import firewall, systemctl_show
 
 UNITS = ("docker.service", "docker.socket")
 SHOWN = "Id,LoadState,ActiveState,UnitFileState,MainPID"
-# A rule set that nobody knows is loaded where it can do nothing, and told back by the same nft.
-APART = 'nft -f - && exec nft -j list table inet "$0"'
-
-
-def systemctl_show(names: tuple[str, ...] | list[str], shown: str) -> dict[str, dict[str, str]]:
-    """What systemd says of units, in one call."""
-    blocks = output("systemctl", "show", "-p", shown, *names).split("\n\n")
-    found = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
-    return {block.get("Id", name): block for name, block in zip(names, found)}  # noqa: B905  # no strict before 3.10
 
 
 def daemon_process(pid: str) -> dict[str, Any] | None:
@@ -107,46 +97,6 @@ def disk(path: str) -> dict[str, Any]:
         path = os.path.dirname(path)
     status = os.statvfs(path)
     return {"path": path, "free": status.f_bavail * status.f_frsize, "inodes": status.f_favail or (not status.f_files)}
-
-
-def rules(text: str) -> Any:
-    """The JSON of nft without what differs from load to load."""
-    try:
-        listed = json.loads(text)["nftables"]
-    except (ValueError, LookupError):
-        return None
-    found = []
-    for entry in listed:
-        for kind, value in entry.items():
-            if kind != "metainfo":
-                found.append({kind: {k: v for k, v in value.items() if k != "handle"}})
-    return found
-
-
-def firewall(ask: dict[str, Any]) -> dict[str, Any]:
-    """The two files, the unit, and the table: `missing`, `altered` or `right`."""
-    unit = systemctl_show([ask["unit"]], "Id,ActiveState,UnitFileState,NeedDaemonReload").get(ask["unit"], {})
-    there = rules(output("nft", "-j", "list", "table", "inet", ask["table"]))
-    table = "missing"
-    if there is not None:
-        table = "right" if there == expected_rules(ask) else "altered"
-    return {
-        "rules": text_of(ask["path"]),
-        "unit": text_of(f"/etc/systemd/system/{ask['unit']}"),
-        "active": unit.get("ActiveState", ""),
-        "enabled": unit.get("UnitFileState", ""),
-        "stale": unit.get("NeedDaemonReload") == "yes",
-        "table": table,
-    }
-
-
-def expected_rules(ask: dict[str, Any]) -> Any:
-    """What this host's nft makes of the declared rules, in a network namespace that ends at once."""
-    with contextlib.suppress(OSError):
-        command = ["unshare", "--net", "sh", "-c", APART, ask["table"]]
-        done = subprocess.run(command, input=ask["rules"].encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        return rules(done.stdout.decode("utf-8", "replace"))
-    return None
 
 
 def main(ask: dict[str, Any]) -> None:

@@ -226,6 +226,12 @@ def containers(ask: dict[str, Any]) -> list[str]:
     return sorted({*(name[: -len(".env")] for name in files), *container_units(ask["unit_dir"])})
 
 
+def gateway_units(unit_dir: str) -> list[str]:
+    """Units of a gateway of ours, whether or not it is still declared."""
+    paths = glob.glob(f"{unit_dir}/inferfleet-gateway*.service") + glob.glob(f"{unit_dir}/inferfleet-prober.service")
+    return sorted(os.path.basename(path) for path in paths if (read(path) or "").startswith(MARK))
+
+
 def main(ask: dict[str, Any]) -> None:
     """Answer."""
     record = read_record(ask["record"])
@@ -242,6 +248,7 @@ def main(ask: dict[str, Any]) -> None:
         "ours": ours,
         "away": not_ours([address.rpartition(":")[0].strip("[]") for address in ask["addresses"].values()]),
         "containers": containers(ask),
+        "gateway": gateway_units(ask["unit_dir"]),
         "stranger": stranger(ask["unit_dir"]),
         "models": models(ask["models_dir"], record["blobs"], ask["models"]),
         "record": record,

@@ -6,28 +6,33 @@ Nouns, one file each: `node` (its GPUs and instances), `engine`, `model`, `sourc
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from inferfleet.errors import SpecError
 from inferfleet.spec import wording
+from inferfleet.spec.chains import names_wrong
 from inferfleet.spec.docker import AddressPool, Docker
 from inferfleet.spec.engine import Engines, OllamaEngine
+from inferfleet.spec.gateway import Certificate, Gateway
+from inferfleet.spec.gateways import FleetGateway, parse_gateways
 from inferfleet.spec.images_wrong import images_wrong
+from inferfleet.spec.key import Key, parse_keys
 from inferfleet.spec.model import NAME, Model, tagged
 from inferfleet.spec.node import DeclaredInstance, Gpu, Node
 from inferfleet.spec.nvidia import Driver, Toolkit
+from inferfleet.spec.parse import N, parse
+from inferfleet.spec.provider import Provider
 from inferfleet.spec.server import ServerEngine
 from inferfleet.spec.sources import Sources
 
 __all__ = [
-    "NODE_KEYS", "AddressPool", "DeclaredInstance", "Docker", "Driver", "Engines", "Fleet", "FleetNode", "Gpu", "Model",
-    "Node", "OllamaEngine", "ServerEngine", "Sources", "Toolkit", "parse_fleet", "tagged",
+    "NODE_KEYS", "AddressPool", "Certificate", "DeclaredInstance", "Docker", "Driver", "Engines", "Fleet",
+    "FleetGateway", "FleetNode", "Gateway", "Gpu", "Key", "Model", "Node", "OllamaEngine", "Provider", "ServerEngine",
+    "Sources", "Toolkit", "parse_fleet", "parse_keys", "tagged",
 ]  # fmt: skip
 
-NODE_KEYS = ("gpus", "instances", "ram_gib", "disk_gib", "nvlink")
-KEYS = (*NODE_KEYS, "engines", "models", "sources", "docker", "driver", "toolkit")
+NODE_KEYS = ("gpus", "instances", "ram_gib", "disk_gib", "nvlink", "address")
+KEYS = (*NODE_KEYS, "engines", "models", "sources", "docker", "driver", "toolkit", "gateway")
 # Near misses of our keys among a host's data; any other unknown key is the user's or pyinfra's own.
 _NEAR_MISSES = {"gpu": "gpus", "instance": "instances", "engine": "engines", "model": "models", "source": "sources",
                 "drivers": "driver", "toolkits": "toolkit", "ram": "ram_gib", "ram_gb": "ram_gib", "disk": "disk_gib",
@@ -53,12 +58,14 @@ class Fleet:
 
     nodes: tuple[FleetNode, ...]
     models: tuple[tuple[str, Model], ...]
+    gateways: tuple[FleetGateway, ...] = ()
 
 
 def parse_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> Fleet:
     """Parse the inventory: host name -> that host's data, as pyinfra merges it.
 
-    A host is a node of the fleet when its data has `gpus` or `instances`; other hosts and other keys are ignored.
+    A host is a node of the fleet when its data has `gpus` or `instances`, and a gateway when it has `gateway`; it may
+    be both. Other hosts and other keys are ignored.
 
     Raises:
         SpecError: with one line for each mistake, in the order of the inventory.
@@ -68,6 +75,7 @@ def parse_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> Fleet:
     if not nodes:
         none = "inventory: no host has `gpus` or `instances`; say on which hosts the fleet runs"
         raise SpecError(mistakes or [none])
+    gateways = parse_gateways(hosts, mistakes)
     parsed = {name: _node(name, data, mistakes) for name, data in nodes.items()}
     engines = _per_host(nodes, "engines", Engines, mistakes)
     sources = _per_host(nodes, "sources", Sources, mistakes)
@@ -78,9 +86,10 @@ def parse_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> Fleet:
     if mistakes:
         raise SpecError(dict.fromkeys(mistakes))
     made = (FleetNode(n, parsed[n], engines[n], sources[n], docker[n], driver[n], toolkit[n]) for n in nodes)
-    fleet = Fleet(tuple(made), tuple(models))
+    fleet = Fleet(tuple(made), tuple(models), gateways)
     images = images_wrong({n.name: (n.node, n.engines.ollama) for n in fleet.nodes})
-    checks = (_uuids_twice(fleet.nodes), _engines_there(fleet), _sources_wrong(fleet.models), images)
+    names = names_wrong(fleet.models, gateways[0].gateway if gateways else None)
+    checks = (_uuids_twice(fleet.nodes), _engines_there(fleet), _sources_wrong(fleet.models), names, images)
     if wrong := [line for lines in checks for line in lines]:
         raise SpecError(wrong)
     return fleet
@@ -97,26 +106,15 @@ def _near_misses(name: str, data: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"{name}: unknown key {key!r}; did you mean {meant!r}?" for key, meant in known.items())
 
 
-N = TypeVar("N", bound=BaseModel)
-
-
-def _parse(noun: type[N], data: Any, where: str, mistakes: list[str]) -> N:
-    try:
-        return noun.model_validate(data)
-    except ValidationError as error:
-        mistakes.extend(wording.lines(error, where, data, noun))
-        return noun.model_construct()
-
-
 def _node(name: str, data: Mapping[str, Any], mistakes: list[str]) -> Node:
-    return _parse(Node, {key: data[key] for key in NODE_KEYS if key in data}, name, mistakes)
+    return parse(Node, {key: data[key] for key in NODE_KEYS if key in data}, name, mistakes)
 
 
 def _per_host(nodes: Mapping[str, Mapping[str, Any]], key: str, noun: type[N], mistakes: list[str]) -> dict[str, N]:
     """Parse a key that may differ by group; what all hosts share is called by its key alone."""
     values = {name: data.get(key, {}) for name, data in nodes.items()}
     shared = all(value == next(iter(values.values())) for value in values.values())
-    return {name: _parse(noun, value, key if shared else f"{name}: {key}", mistakes) for name, value in values.items()}
+    return {name: parse(noun, value, key if shared else f"{name}: {key}", mistakes) for name, value in values.items()}
 
 
 def _models(nodes: Mapping[str, Mapping[str, Any]], mistakes: list[str]) -> list[tuple[str, Model]]:
@@ -137,7 +135,7 @@ def _models(nodes: Mapping[str, Mapping[str, Any]], mistakes: list[str]) -> list
     found: list[tuple[str, Model]] = []
     for name, data in declared.items():
         _check_name(name, [other for other, _ in found], mistakes)
-        model = _parse(Model, data, wording.dotted("models", name), mistakes)
+        model = parse(Model, data, wording.dotted("models", name), mistakes)
         _check_own_name(name, model, mistakes)
         found.append((str(name), model))
     return found

@@ -98,6 +98,9 @@ class Model(Noun):
     )
     template: str | None = Field(None, description="Prompt template in Ollama's form.", min_length=1)
     system: str | None = Field(None, description="System prompt.", min_length=1)
+    aliases: Annotated[tuple[str, ...], Listed] = Field(
+        (), description="Further names under which its engine serves it, such as `gpt-4o-mini`."
+    )
     expect: dict[str, str] = Field(
         default_factory=dict,
         description="Prompts and the exact answers that verify must get at temperature 0.",
@@ -142,6 +145,14 @@ class Model(Noun):
         for place in value:
             if not _PLACE.fullmatch(place):
                 raise mistake(f"{place!r} is no place", 'write a host or one of its cards, as in ["gpu1", "gpu2/0"]')
+        return value
+
+    @field_validator("aliases")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for alias in value:
+            if not NAME.fullmatch(alias):
+                raise mistake(f"{alias!r} is not a model's name", "write it as clients will, as in gpt-4o-mini")
         return value
 
     @field_validator("parameters")

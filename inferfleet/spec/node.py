@@ -1,11 +1,12 @@
 """A node: one host that serves models, its cards, and (rarely) its instances one by one."""
 
+import ipaddress
 import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from inferfleet.spec.base import Listed, Noun, Port, mistake
+from inferfleet.spec.base import Listed, Noun, Port, ip_address, mistake
 from inferfleet.spec.engine import Runtime
 
 _UUID = re.compile(r"(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -106,9 +107,22 @@ class Node(Noun):
     disk_gib: float | None = Field(
         None, description="Disk for models in GiB; without it, it is not planned.", gt=0, le=1048576
     )
+    address: str | None = Field(
+        None, description="IP address at which gateways on other hosts reach its instances; they then listen there."
+    )
     nvlink: Annotated[tuple[Annotated[tuple[int, ...], Listed], ...], Listed] = Field(
         (), description="Groups of cards with NVLink among them, by position in `gpus`, as in `[[0, 1], [2, 3]]`."
     )
+
+    @field_validator("address")
+    @classmethod
+    def _reachable(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        short = ip_address(value)
+        if ipaddress.ip_address(short).is_unspecified or ipaddress.ip_address(short).is_loopback:
+            raise mistake("is no address that other hosts reach", "write the host's own in the fleet's network")
+        return short
 
     @model_validator(mode="after")
     def _cards_and_ports_once(self) -> "Node":

@@ -114,7 +114,8 @@ def _locate(detail: ErrorDetails, data: Any) -> tuple[list[str | int], Any]:
 def _text(detail: ErrorDetails, value: Any, noun: type[BaseModel]) -> _Text:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "inferfleet":
-        return _Text(context["wrong"], "" if isinstance(value, Mapping | list) else shown(value), context["todo"])
+        got = "" if isinstance(value, Mapping | list) or context["hide"] else shown(value)
+        return _Text(context["wrong"], got, context["todo"])
     if kind == "extra_forbidden":
         return _Text(f"unknown key {value!r}", "", _unknown(str(value), _class_at(detail, noun)))
     if kind == "invalid_key":

@@ -7,7 +7,7 @@ import pytest
 
 from inferfleet import changes
 from inferfleet.changes import Changes
-from inferfleet.engines.docker_host import DAEMON_JSON, KEYRING, SOURCE, DockerHost
+from inferfleet.engines.docker_host import DAEMON_JSON, KEYRING, SOURCE, Closed, DockerHost
 from tests.changes.docker_states import FIREWALL, FULL, content, declared, state_of
 from tests.changes.states import GONE, Spoil, spoiled
 
@@ -262,9 +262,19 @@ def test_published() -> None:
     ports = [("0.0.0.0", 11434), ("10.0.0.1", 11435), ("127.0.0.1", 1), ("localhost", 2), ("::1", 3), ("::", 4)]
     host = DockerHost(CE.settings, CE.sources, published=(*ports, ("fd00::1", 5)))
     assert list(host.accepted()) == [
-        ("ip", "!= 127.0.0.0/8", 11434),
-        ("ip", "10.0.0.1", 11435),
-        ("ip", "!= 127.0.0.0/8", 4),
-        ("ip6", "!= ::1", 4),
-        ("ip6", "fd00::1", 5),
+        ("ip", "!= 127.0.0.0/8", 11434, ""),
+        ("ip", "10.0.0.1", 11435, ""),
+        ("ip", "!= 127.0.0.0/8", 4, ""),
+        ("ip6", "!= ::1", 4, ""),
+        ("ip6", "fd00::1", 5, ""),
+    ]
+
+
+def test_published_to_gateways_alone() -> None:
+    closed = Closed("10.0.0.1", ("10.0.0.9", "fd00::9", "10.0.0.8"))
+    ports = (("0.0.0.0", 11434), ("10.0.0.1", 11435))
+    host = DockerHost(CE.settings, CE.sources, published=ports, closed=closed)
+    assert list(host.accepted()) == [
+        ("ip", "!= 127.0.0.0/8", 11434, ""),
+        ("ip", "10.0.0.1", 11435, "{ 10.0.0.9, 10.0.0.8 }"),
     ]

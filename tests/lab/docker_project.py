@@ -9,13 +9,14 @@ from tests.lab.project import Project
 
 DEPLOY = """\
 from pyinfra import host
-from inferfleet.engines.docker_host import DockerHost
+from inferfleet.engines.docker_host import Closed, DockerHost
 from inferfleet.operations import docker
 from inferfleet.spec import Docker, Sources
 
 data = host.data.dict()
 published = tuple(map(tuple, data["published"]))
-declared = DockerHost(Docker(**data["docker"]), Sources(**data["sources"]), published, needs_cdi=True)
+closed = Closed(*data["closed"]) if data.get("closed") else None
+declared = DockerHost(Docker(**data["docker"]), Sources(**data["sources"]), published, needs_cdi=True, closed=closed)
 docker.engine(name="Docker", declared=declared)
 """
 # Does it answer with a page? A peer asks for all addresses at once; each answer is a line `ADDRESS open|closed`.

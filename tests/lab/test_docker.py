@@ -296,6 +296,19 @@ def test_published_ports_are_closed_to_the_outside(ready: DockerProject, peer: L
     assert len(at_home) == 3, "the host itself reaches them"
 
 
+def test_published_at_the_hosts_address_for_gateways_alone(ready: DockerProject, peer: LabHost) -> None:
+    host = ready.machine.address
+    ready.web("fleet", f"--network inferfleet -p {host}:8086:80")
+    ready.data["published"] = [[host, 8086]]
+    try:
+        for gateway, found in (("10.9.9.9", set()), (peer.address, {f"{host}:8086"})):
+            ready.data["closed"] = [host, [gateway, "fd00::9"], []]
+            settle(ready)
+            assert reachable(peer, f"{host}:8086") == found
+    finally:
+        del ready.data["closed"]
+
+
 def test_still_closed_after_nftables(ready: DockerProject, peer: LabHost, ports: Ports) -> None:
     """Each flushes all rules, Docker's too: its proxy then answers at 0.0.0.0, where no undeclared instance is."""
     for verb in ("restart", "reload", "stop", "start"):

@@ -10,10 +10,12 @@ import pytest
 
 from inferfleet.placed import PlacedGpu, Server
 from inferfleet.plan.capacity import Loss, Share
+from inferfleet.plan.gateway import Backend, Chain, GatewayPlan, Tier, Upstream
 from inferfleet.plan.show import as_data, folded_rows, rows
 from inferfleet.plan.views import bars, words
 from inferfleet.plan.views.fleet import drawn, folded, hosts
 from inferfleet.plan.views.names import in_short
+from inferfleet.spec import Gateway
 from tests.plan import capacities
 from tests.plan.capacities import FLEETS, changed, size
 
@@ -199,7 +201,11 @@ def test_the_schema_names_every_key_and_no_other() -> None:
     losses = (Loss("box", 0, (), {"qwen2.5:32b": (1, 2)}, {"qwen2.5:32b": (1, 2)}),)
     card = PlacedGpu(0, "A30", None, "cuda")
     server = Server("vllm-m-gpu0", "vllm", "0.32.0", "m", (("box", (card,)),), "127.0.0.1:8000", {})
-    found = as_data(replace(changed(plan, refusals=(refusal,), losses=losses), servers=(server,)))
+    backend = Backend("m", (), "ollama", (Upstream("box/ollama-gpu0", "10.0.0.1", 11434, 1),))
+    settings = Gateway.model_validate({"keys": "env:KEYS"})
+    gateway = GatewayPlan("gw1", settings, (backend,), (Chain("m", (Tier("m", "m", None, "m_m", False),)),))
+    whole = replace(plan, servers=(server,), gateways=(gateway,))
+    found = as_data(changed(whole, refusals=(refusal,), losses=losses))
     assert {path for path in paths(found) if not path.endswith("qwen2.5:32b")} == told
 
 

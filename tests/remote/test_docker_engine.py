@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from inferfleet.remote import apt_source, docker_engine
+from inferfleet.remote import apt_source, docker_engine, firewall_load
 from inferfleet.remote.docker_api import Docker
 from tests.remote.docker_double import DockerDouble, reply
 
@@ -135,7 +135,7 @@ def test_secrets_of_others_in_the_file_are_never_open(host: Host, monkeypatch: p
 
 def test_a_docker_that_never_starts_is_not_waited_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its unit has no time limit (`TimeoutStartSec=0`): systemctl waits with it for ever."""
-    monkeypatch.setattr(docker_engine, "COMMAND_S", 0.5)
+    monkeypatch.setattr(firewall_load, "COMMAND_S", 0.5)
     host.answers(
         "systemctl",
         f'case "$*" in "restart docker") grep -qs live-restore {host.json} && exec sleep 20;;'

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inferfleet.remote import docker_state
+from inferfleet.remote import docker_state, firewall_look
 from inferfleet.remote.docker_api import Docker
 from inferfleet.remote.docker_info import in_force, same_setting
 from tests.remote.docker_double import DockerDouble
@@ -98,10 +98,10 @@ def test_a_docker_that_does_not_answer(docker: DockerDouble) -> None:
 
 def test_the_same_rules_have_other_handles_in_each_load() -> None:
     other = json.loads(json.dumps(RULES).replace('"handle": 4', '"handle": 9'))
-    assert docker_state.rules(json.dumps(RULES)) == docker_state.rules(json.dumps(other)) is not None
+    assert firewall_look.rules(json.dumps(RULES)) == firewall_look.rules(json.dumps(other)) is not None
     altered = json.loads(json.dumps(RULES).replace("drop", "accept"))
-    assert docker_state.rules(json.dumps(RULES)) != docker_state.rules(json.dumps(altered))
-    assert docker_state.rules("Error: No such file or directory") is None
+    assert firewall_look.rules(json.dumps(RULES)) != firewall_look.rules(json.dumps(altered))
+    assert firewall_look.rules("Error: No such file or directory") is None
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", '{"ours": 1, "running": []}', '{"ours": {"ip": {"set": 1}}}'])

@@ -10,9 +10,10 @@ import pytest
 from inferfleet.errors import SpecError
 from inferfleet.plan import make_plan
 from inferfleet.spec import parse_fleet
-from tests.spec.bad_inventory import CASES
+from tests.spec import bad_gateway, bad_inventory
 from tests.spec.inventories import DIGEST, UUID
 
+CASES = [*bad_inventory.CASES, *bad_gateway.CASES]
 # where: what is wrong (got value); what to do
 LINE = re.compile(r"[^\n;]+?: [^\n]+(; |; did you mean )[^\n]+")
 JARGON = ("input", "should", "valid", "type=", "pydantic", "str_", "instance of", "tuple", "NoneType")

@@ -92,6 +92,7 @@ def test_defaults() -> None:
         "parameters": {},
         "template": None,
         "system": None,
+        "aliases": (),
         "expect": {},
     }
 
