@@ -38,7 +38,8 @@ while time.time() < end:
         begun = "null" in open("/var/lib/inferfleet/images.json").read()
         for path in glob.glob("/proc/[0-9]*/cmdline") if begun else []:
             words = open(path).read().split(chr(0))
-            if words[0] == "python3" and words[2].startswith(chr(34) * 3 + "Pull or load the declared images"):
+            text = chr(34) * 3 + "Pull or load the declared images"
+            if words[0] == "python3" and any(word.startswith(text) for word in words[2:4]):
                 os.kill(int(path.split("/")[2]), signal.SIGKILL)
                 print("killed")
                 raise SystemExit
