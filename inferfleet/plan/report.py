@@ -90,7 +90,7 @@ def _share(instance: str, model: str, need: Need, on_card: int, waits: bool) -> 
 
 def _load(placed: Placed) -> tuple[str, ...]:
     """What a user should know where even the whole fleet is too small for a load."""
-    slots, load = sum(place.slots for place in placed.places), placed.ask.model.load
+    slots, load = sum(map(placed.slots, placed.places)), placed.ask.model.load
     if load is None or slots >= load or placed.short:
         return ()
     return (f"answers {slots} at once, load {load}: raise `replicas` or `parallel`",)
@@ -98,16 +98,18 @@ def _load(placed: Placed) -> tuple[str, ...]:
 
 def _most(placed: Placed, demands: Demands) -> int | None:
     """Requests at once that each of its seats has room for; those of one sort with the same models are asked once."""
-    if placed.short or not placed.seats or not demands.size(placed.ask.name):
+    if placed.short or not placed.seats:
         return None
     unlike = {(seat.sort, tuple(seat.models)): seat for seat in placed.seats if seat.cards}.values()
+    if any(placed.slots(seat) < seat.settings.parallel or not placed.demand(seat).serving for seat in unlike):
+        return None  # no matter of room: one request at a time, or its memory is declared as a whole
     return min((most_parallel(seat, placed.ask.name, demands) for seat in unlike), default=None)
 
 
 def _model(placed: Placed, demands: Demands, benches: Sequence[Bench]) -> ModelUse:
     ask = placed.ask
     size = demands.size(ask.name)
-    every = [place.demand if isinstance(place, Group) else ask.demand(place) for place in placed.places]
+    every = [placed.demand(place) for place in placed.places]
     demand = every[0] if every else would_be(placed, benches)
     return ModelUse(
         name=ask.name,
@@ -117,10 +119,10 @@ def _model(placed: Placed, demands: Demands, benches: Sequence[Bench]) -> ModelU
         serving=in_words(demand).removeprefix("with ") if demand and demand.serving else "",
         known_from=size.known_from if size else "its vram_gib",
         error=size.error if size else 0.0,
-        slots=sum(place.slots for place in placed.places),
+        slots=sum(map(placed.slots, placed.places)),
         load=ask.model.load,
         most=_most(placed, demands),
-        notes=(*dict.fromkeys(one.note for one in every if one.note), *_load(placed)),
+        notes=(*dict.fromkeys(note for one in every for note in one.notes if note), *_load(placed)),
     )
 
 

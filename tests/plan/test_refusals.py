@@ -26,6 +26,7 @@ def _one(settings: dict[str, Any], cards: dict[str, Any] = A30, **ollama: Any) -
 
 
 LLAMA = {"source": "llama3.1:8b"}
+SHAPE = {"layers": 2, "hidden": 1152, "heads": 16, "kv_heads": 16, "ffn": 4096, "vocab": 32000, "max_context": 8192}
 # ruff: noqa: E501
 # What is asked -> how the line begins, and its end.
 CASES: dict[str, tuple[Hosts, str, str]] = {
@@ -212,3 +213,36 @@ def test_what_parallel_fits_holds_on_every_card() -> None:
     for data in hosts.values():
         data["engines"]["ollama"]["parallel"] = use.most + 1
     assert _plan(hosts).capacity.refusals
+
+
+@pytest.mark.parametrize(
+    ("settings", "ollama", "line"),
+    [
+        (
+            {**LLAMA, "parameters": {"num_gpu": 10}},
+            {},
+            "models.m: gpu1/0: num_gpu 10 leaves layers to the CPU, which is not planned; "
+            "leave it out, or declare vram_gib",
+        ),
+        (
+            {**LLAMA, "parameters": {"main_gpu": 1}},
+            {"per": "node"},
+            "models.m: gpu1/0: main_gpu puts all of it on one card of the instance, which is not planned; leave it out",
+        ),
+        (
+            {"shape": {**SHAPE, "head_dim": 72}, "format": "f16"},
+            {"kv_cache_type": "q8_0"},
+            "models.m: gpu1/0: a cache in q8_0 needs heads of a multiple of 32, its are 72 wide; use kv_cache_type f16",
+        ),
+    ],
+)
+def test_settings_that_are_not_planned(settings: dict[str, Any], ollama: dict[str, Any], line: str) -> None:
+    (refusal,) = _plan(_one(settings, **ollama)).capacity.refusals
+    assert refusal.line == line
+
+
+def test_models_that_embed_answer_one_at_a_time() -> None:
+    (use,) = _plan(_one({"source": "nomic-embed-text"}, parallel=4)).capacity.models
+    assert use.slots == 4  # of four instances
+    assert "answers one request at a time, whatever parallel is" in use.notes
+    assert use.most is None
