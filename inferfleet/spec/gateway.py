@@ -13,7 +13,7 @@ from inferfleet.spec.provider import NAME as PROVIDER_NAME
 from inferfleet.spec.provider import Provider
 from inferfleet.spec.reference import Reference
 
-# The gateway starts as root and binds before it gives its rights away, so it may have the ports of the web.
+# Unlike other services the gateway may have the ports of the web.
 LowPort = Annotated[int, Field(ge=1, le=65535)]
 _DNS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 

@@ -1,4 +1,4 @@
-"""The real HAProxy of Debian trixie with its libraries, unpacked into the cache: no root, no host, no install."""
+"""The real HAProxy of Debian with its libraries, unpacked into the cache: no root, no host, no install."""
 
 import os
 import shutil
@@ -11,6 +11,8 @@ from inferfleet.lab.mirror.store import make_once
 from inferfleet.lab.paths import cache_dir
 
 PACKAGES: Final = ("haproxy", "lua-cjson")
+# Debian's suite; `INFERFLEET_HAPROXY_SUITE=forky` tries the next HAProxy.
+SUITE: Final = os.environ.get("INFERFLEET_HAPROXY_SUITE", "trixie")
 _LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
 
 
@@ -20,13 +22,13 @@ def unpacked() -> Path:
     def fetch(part: Path) -> None:
         work = part / "apt"
         work.mkdir()
-        apt = Apt("trixie", work, updates=True)
+        apt = Apt(SUITE, work, updates=SUITE == "trixie")
         apt.download_all(PACKAGES)
         for deb in apt.archives.glob("*.deb"):
             subprocess.run(["dpkg-deb", "-x", deb, part / "root"], check=True)
         shutil.rmtree(work)
 
-    return make_once(cache_dir() / "haproxy" / "trixie", fetch) / "root"
+    return make_once(cache_dir() / "haproxy" / SUITE, fetch) / "root"
 
 
 def command(root: Path, *words: str) -> list[str]:

@@ -103,7 +103,7 @@ class Running:
         for config in ("large.cfg", "haproxy.cfg"):
             words = command(self.root, "-c", "-f", str(self.work / "etc" / config))
             done = subprocess.run(words, env=environment(self.root), capture_output=True, text=True, check=False)
-            said += done.stderr if done.returncode or "WARNING" in done.stderr else ""
+            said += done.stderr if done.returncode or "[WARNING]" in done.stderr else ""
         return said
 
     def start(self) -> "Running":
