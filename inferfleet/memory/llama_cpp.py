@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from inferfleet.memory.compute import Batch, compute_buffer
+from inferfleet.memory.form import ENCODERS
 from inferfleet.memory.kv_cache import padded, per_token_beyond, per_token_of
 from inferfleet.memory.ollama_batch import batch_of
 from inferfleet.memory.types import ModelSize, Need, Serving, Shape
@@ -35,7 +36,8 @@ ONE_AT_A_TIME: Final = frozenset({
     "nemotron_h_moe", "nemotron_h_omni",
 })
 # fmt: on
-"""Architectures that Ollama serves to one client at a time whatever it is told (0.32.15, server/sched.go, load)."""
+"""Architectures that Ollama serves to one client at a time whatever it is told (0.32.15, server/sched.go, load). So it
+does with models that only embed."""
 
 DRIVER_CONTEXT: Final = 457 * MIB
 """What the driver's context takes of each card: what Ollama sets aside for it (0.32.15, ml/device.go,
@@ -85,7 +87,7 @@ def as_run(shape: Shape, serving: Serving) -> Serving:
     """How the model is served in the end: Ollama takes no more context than a model was made for, and some alone."""
     if serving.engine != "ollama":
         return serving
-    parallel = 1 if shape.architecture in ONE_AT_A_TIME else serving.parallel
+    parallel = 1 if shape.architecture in ONE_AT_A_TIME | ENCODERS else serving.parallel
     return replace(serving, context=min(serving.context, shape.max_context), parallel=parallel)
 
 

@@ -102,6 +102,8 @@ class Serving:
         kv_type: type of the cache.
         flash_attention: on or off.
         cards: over how many cards it is split; 0 where it runs on the host alone.
+        stages: of these cards, groups that take the layers in turn; within each, every layer is split.
+        batch: tokens at once where the model has a number of its own; None where the engine chooses.
     """
 
     engine: str
@@ -110,6 +112,13 @@ class Serving:
     kv_type: KvType = "f16"
     flash_attention: bool = True
     cards: int = 1
+    stages: int = 1
+    batch: int | None = None
+
+    @property
+    def split(self) -> int:
+        """Over how many cards each layer is split, where engines do that."""
+        return max(self.cards // self.stages, 1)
 
 
 @dataclass(frozen=True)

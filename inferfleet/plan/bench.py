@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from inferfleet.plan.demand import Demand
 from inferfleet.plan.filters import Ask
 from inferfleet.plan.groups import Group
 from inferfleet.plan.rooms import HostRoom
@@ -49,6 +50,15 @@ class Placed:
     def places(self) -> list[Seat | Group]:
         """All that serve it."""
         return [*self.seats, *self.groups]
+
+    def demand(self, place: Seat | Group) -> Demand:
+        """What it takes at one of its places."""
+        return place.demand if isinstance(place, Group) else self.ask.demand(place)
+
+    def slots(self, place: Seat | Group) -> int:
+        """Requests that it answers there at once."""
+        serving = self.demand(place).serving
+        return serving.parallel if serving else place.settings.parallel
 
     @property
     def short(self) -> int:

@@ -25,7 +25,7 @@ class Demand:
         layers: of the model, which cards that share it get whole; 0 where it is not known.
         serving: the settings that it is for; None where `vram_gib` says what it takes.
         predicted: what the engine believes that it takes, by which it decides whether another model must go.
-        note: what a user should know of it.
+        notes: what a user should know of it; empty ones are none.
     """
 
     runner: str
@@ -33,7 +33,7 @@ class Demand:
     layers: int
     serving: Serving | None
     predicted: int = 0
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -124,7 +124,10 @@ class Demands:
         cards = model.tensor_parallel * model.pipeline_parallel
         if model.vram_gib is not None:
             return self._given(name, model.vram_gib, cards)
-        serving = Serving(model.engine, settings.context, settings.parallel, settings.kv_cache_type, True, cards)
+        serving = Serving(
+            *(model.engine, settings.context, settings.parallel, settings.kv_cache_type, True),
+            *(cards, model.pipeline_parallel),
+        )
         size = self._sizes[name]
         return Demand(self.runner(name), _careful(servers.need(size, serving), size), 0, serving)
 
@@ -139,10 +142,15 @@ class Demands:
             return self._given(name, model.vram_gib, cards)
         size = self._sizes[name]
         context, note = context_of(model, settings, size)
-        serving = Serving("ollama", context, settings.parallel, settings.kv_cache_type, settings.flash_attention, cards)
+        batch = model.parameters.get("num_batch")
+        asked = Serving(
+            "ollama", context, settings.parallel, settings.kv_cache_type, settings.flash_attention, cards, batch=batch
+        )
+        serving = llama_cpp.as_run(size.shape, asked)
+        alone = "answers one request at a time, whatever parallel is" if serving.parallel < asked.parallel else ""
         need = _careful(llama_cpp.need(size, serving, memory or None), size)
         layers = sum(attention.layers for attention in size.shape.attention)
-        return Demand(self.runner(name), need, layers, serving, predicted(size, serving), note)
+        return Demand(self.runner(name), need, layers, serving, predicted(size, serving), (note, alone))
 
     def _size(self, name: str) -> ModelSize:
         """By its own declared shape, by that of the declared model that it is made from, or by its name."""

@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from inferfleet import catalogue
+from inferfleet.memory import ModelSize
+from inferfleet.memory.kv_cache import BLOCKS
+from inferfleet.memory.types import KvType
 from inferfleet.plan.capacity import GIB
 from inferfleet.plan.demand import Demand, Demands
 from inferfleet.plan.rooms import CardRoom
@@ -36,12 +39,37 @@ def pinned(ask: Ask, seat: Seat) -> str:
 
 
 def able(ask: Ask, seat: Seat) -> str:
-    """The seat's cards can run the engine at its version, with these weights and this cache."""
+    """The seat takes the model as it is set, and its cards can run the engine, with these weights and this cache."""
     settings, size = seat.instance.settings, ask.demands.size(ask.name)
+    if size and (no := _uneven_rows(size, settings.kv_cache_type) or _put_elsewhere(ask.model, size, len(seat.cards))):
+        return no
     weights = size.weights.format if size else ""
     for card in seat.cards:
         if no := cannot(seat.instance.engine, settings.version, card, weights, settings.kv_cache_type):
             return no
+    return ""
+
+
+def _uneven_rows(size: ModelSize, cache: KvType) -> str:
+    """llama-server does not load such a model (b10488, src/llama-context.cpp, llama_init_from_model)."""
+    block, _ = BLOCKS[cache]
+    widths = [width for layers in size.shape.attention for width in (layers.key_dim, layers.value_dim)]
+    if wrong := [width for width in widths if width % block]:
+        return (
+            f"a cache in {cache} needs heads of a multiple of {block}, its are {wrong[0]} wide; use kv_cache_type f16"
+        )
+    return ""
+
+
+def _put_elsewhere(model: Model, size: ModelSize, cards: int) -> str:
+    """Parameters that move a model, or a part of it, off the cards that it is planned on."""
+    if not cards:
+        return ""
+    layers, on_cards = sum(layers.layers for layers in size.shape.attention), model.parameters.get("num_gpu")
+    if on_cards is not None and 0 <= on_cards <= layers:
+        return f"num_gpu {on_cards} leaves layers to the CPU, which is not planned; leave it out, or declare vram_gib"
+    if cards > 1 and "main_gpu" in model.parameters:
+        return "main_gpu puts all of it on one card of the instance, which is not planned; leave it out"
     return ""
 
 

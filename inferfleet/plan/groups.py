@@ -42,11 +42,6 @@ class Group:
         return self.each - self.weights - self.demand.need.overhead
 
     @property
-    def slots(self) -> int:
-        """Requests that it answers at once."""
-        return self.settings.parallel
-
-    @property
     def unit(self) -> str:
         """Its name on its hosts: `vllm-qwen2.5-7b-gpu0-gpu1`."""
         slug = "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in self.model.lower())

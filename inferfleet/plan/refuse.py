@@ -97,7 +97,10 @@ def _most(ask: Ask, seats: Sequence[Seat]) -> int:
 def _unable(ask: Ask, seats: Sequence[Seat]) -> str:
     """Why no seat that is left can run the model, whatever room there is; nothing where one could."""
     reasons = [able(ask, seat) for seat in seats]
-    return f"{seats[0].cards[0].name}: {reasons[0]}" if reasons and all(reasons) else ""
+    if not reasons or not all(reasons):
+        return ""
+    first = seats[0]
+    return f"{first.cards[0].name if first.cards else first.name}: {reasons[0]}"
 
 
 def _lack_in_words(ask: Ask, seats: Sequence[Seat]) -> str:

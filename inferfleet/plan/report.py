@@ -91,7 +91,7 @@ def _share(instance: str, model: str, need: Need, on_card: int, waits: bool) -> 
 def _model(placed: Placed, demands: Demands, benches: Sequence[Bench]) -> ModelUse:
     ask = placed.ask
     size = demands.size(ask.name)
-    every = [place.demand if isinstance(place, Group) else ask.demand(place) for place in placed.places]
+    every = [placed.demand(place) for place in placed.places]
     demand = every[0] if every else would_be(placed, benches)
     return ModelUse(
         name=ask.name,
@@ -101,11 +101,20 @@ def _model(placed: Placed, demands: Demands, benches: Sequence[Bench]) -> ModelU
         serving=in_words(demand).removeprefix("with ") if demand and demand.serving else "",
         known_from=size.known_from if size else "its vram_gib",
         error=size.error if size else 0.0,
-        slots=sum(place.slots for place in placed.places),
+        slots=sum(map(placed.slots, placed.places)),
         load=ask.model.load,
-        most=most_parallel(placed.seats[0], ask.name, demands) if placed.seats and demand and demand.serving else None,
-        notes=tuple(dict.fromkeys(one.note for one in every if one.note)),
+        most=_most(placed, demands),
+        notes=tuple(dict.fromkeys(note for one in every for note in one.notes if note)),
     )
+
+
+def _most(placed: Placed, demands: Demands) -> int | None:
+    """Requests at once for which its first seat has room; None where that is no matter of room."""
+    if not placed.seats:
+        return None
+    seat, serving = placed.seats[0], placed.demand(placed.seats[0]).serving
+    limited = serving is None or serving.parallel < seat.settings.parallel
+    return None if limited else most_parallel(seat, placed.ask.name, demands)
 
 
 def _with_measured(

@@ -8,6 +8,7 @@ from inferfleet.placed import Instance
 from inferfleet.plan.demand import Demand
 from inferfleet.plan.peak import Peak
 from inferfleet.plan.rooms import CardRoom, HostRoom
+from inferfleet.spec import OllamaEngine
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,9 @@ class Seat:
         return sum(self.usable)
 
     @property
-    def slots(self) -> int:
-        """Requests that it answers at once for each model."""
-        return self.instance.settings.parallel
+    def settings(self) -> OllamaEngine:
+        """Its engine's."""
+        return self.instance.settings
 
     @property
     def takes_turns(self) -> bool:

@@ -15,7 +15,7 @@ def losses(placed: Sequence[Placed], benches: Sequence[Bench]) -> tuple[Loss, ..
     for one in placed:
         for place in one.places:
             serving.setdefault(place, []).append(one)
-    whole = {one.ask.name: (len(one.places), sum(place.slots for place in one.places)) for one in placed}
+    whole = {one.ask.name: (len(one.places), sum(map(one.slots, one.places))) for one in placed}
     found = (_loss(bench.name, card, places, serving, whole) for bench in benches for card, places in _parts(bench))
     return tuple(loss for loss in found if loss.gone or loss.fewer)
 
@@ -41,7 +41,7 @@ def _loss(
         for one in serving.get(place, ()):
             models[one.ask.name] = one
             lost[one.ask.name] += 1
-            slots[one.ask.name] += place.slots
+            slots[one.ask.name] += one.slots(place)
     left = {name: (whole[name][0] - lost[name], whole[name][0]) for name in models}
     rest = {
         name: (whole[name][1] - slots[name], one.ask.model.load)

@@ -9,6 +9,8 @@ from typing import Any
 from inferfleet.spec.base import mistake
 from inferfleet.spec.wording import shown, unknown_key
 
+# Of a smaller one Ollama makes this (0.32.15, server/sched.go, getRunner).
+_LEAST_CONTEXT = 4
 _INT, _NUMBER, _BOOL, _LIST = "a whole number", "a number", "True or False", "a list of texts"
 PARAMETERS = {
     "num_ctx": _INT,
@@ -45,6 +47,8 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
             raise mistake(f"{shown(name)} is no Ollama parameter", unknown_key(name, list(PARAMETERS)))
         if not _is(PARAMETERS[name], value):
             raise mistake(f"{name} must be {PARAMETERS[name]} (got {shown(value)})", f"write it as in {_example(name)}")
+        if name == "num_ctx" and value < _LEAST_CONTEXT:
+            raise mistake(f"num_ctx is too small (got {value})", f"write at least {_LEAST_CONTEXT} tokens")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
