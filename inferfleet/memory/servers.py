@@ -53,7 +53,7 @@ def _kept(layers: Attention, serving: Serving) -> int:
     if layers.window is not None and serving.engine in WINDOWED:
         # vLLM keeps the window, the prompt at work, and a block that the window's start cuts (kv_cache_interface.py).
         tokens = min(tokens, padded(layers.window - 1 + BATCH_TOKENS, BLOCK) + BLOCK)
-    return per_token_of(layers, serving.kv_type, copies_of_heads(layers, serving.cards)) * tokens
+    return per_token_of(layers, serving.kv_type, copies_of_heads(layers, serving.split)) * tokens
 
 
 def activations(shape: Shape, serving: Serving) -> int:
@@ -63,5 +63,5 @@ def activations(shape: Shape, serving: Serving) -> int:
     three copies of the logits in 32 bits for each sequence. It gives 1.9 GiB for Llama-3.1-8B with 4,096 tokens and
     1,024 sequences; a capacity of 207,536 tokens seen with vLLM at 0.9 of an RTX 6000 Ada leaves 2.0 GiB for it.
     """
-    stream = 2 * BATCH_TOKENS * (4 * shape.hidden + 3 * shape.ffn // serving.cards)
+    stream = 2 * BATCH_TOKENS * (4 * shape.hidden + 3 * shape.ffn // serving.split)
     return stream + 3 * 4 * serving.parallel * shape.vocab

@@ -27,6 +27,13 @@ def test_heads_are_copied_over_more_cards_than_heads() -> None:
     assert eight.weights == four.weights
 
 
+def test_layers_in_turn_copy_no_heads() -> None:
+    """Each of two groups of four cards has half of the layers, with as many heads on each card as one group has."""
+    four = servers.need(sized(QWEN_25_7B), replace(VLLM, cards=4))
+    twice = servers.need(sized(QWEN_25_7B), replace(VLLM, cards=8, stages=2))
+    assert (twice.kv_cache, twice.overhead) == (four.kv_cache, four.overhead)
+
+
 def test_windows_count_where_the_engine_uses_them() -> None:
     vllm, tgi = (servers.need(sized(GEMMA_2_9B), Serving(engine, 32768, 1)).kv_cache for engine in ("vllm", "tgi"))
     assert tgi == 32768 * 336 * KIB
