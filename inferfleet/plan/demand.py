@@ -132,7 +132,7 @@ class Demands:
         return Demand(self.runner(name), _careful(servers.need(size, serving), size), 0, serving)
 
     def _given(self, name: str, gib: float, cards: int) -> Demand:
-        given = int(gib * GIB)
+        given = max(int(gib * GIB), 1)
         on_cards, host = (given, 0) if cards else (0, given)
         return Demand(self.runner(name), Need(on_cards, 0, 0, host, given, 0, 0, cards), 0, None)
 

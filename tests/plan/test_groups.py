@@ -34,7 +34,7 @@ FOUR = {"gpus": ["A30"] * 4}
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "tgi", "lmdeploy"])
-@pytest.mark.parametrize("gib", [1, 23, 23.44, 23.4375])  # an empty A30 leaves 23.44
+@pytest.mark.parametrize("gib", [1e-300, 1, 23, 23.44, 23.4375])  # an empty A30 leaves 23.44
 def test_a_size_in_one_number_has_options_that_the_engine_takes(engine: str, gib: float) -> None:
     model = {"engine": engine, "vram_gib": gib}
     plan = plan_or_refuse(parse_fleet(_hosts({"m": model}, a={**FOUR, "engines": {engine: {"version": "0.9.0"}}})))
