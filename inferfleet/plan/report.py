@@ -126,15 +126,6 @@ def _model(placed: Placed, demands: Demands, benches: Sequence[Bench]) -> ModelU
     )
 
 
-def _most(placed: Placed, demands: Demands) -> int | None:
-    """Requests at once for which its first seat has room; None where that is no matter of room."""
-    if not placed.seats:
-        return None
-    seat, serving = placed.seats[0], placed.demand(placed.seats[0]).serving
-    limited = serving is None or serving.parallel < seat.settings.parallel
-    return None if limited else most_parallel(seat, placed.ask.name, demands)
-
-
 def _with_measured(
     use: ModelUse, placed: Placed, models: Mapping[str, Model], measured: Sequence[Measurement]
 ) -> ModelUse:
