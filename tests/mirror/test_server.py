@@ -1,7 +1,9 @@
 """The server gives what it may, in the pieces asked for, and nothing else."""
 
+import io
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -168,14 +170,14 @@ def test_other_methods_are_refused(url: str) -> None:
     assert requests.put(f"{url}/models/tiny.gguf", data=b"x", timeout=5).status_code == 501
 
 
-def test_log(url: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_log(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", said := io.StringIO())
     requests.get(f"{url}/models/tiny.gguf", headers={"Range": "bytes=0-9"}, timeout=5)
     requests.get(f"{url}/nothing", timeout=5)
-    text, deadline = "", time.monotonic() + 5
-    while text.count("\n") < 2 and time.monotonic() < deadline:
-        text += capfd.readouterr().err  # may end within a line
+    deadline = time.monotonic() + 5
+    while said.getvalue().count("\n") < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
-    lines = [json.loads(line) for line in text.splitlines()]
+    lines = [json.loads(line) for line in said.getvalue().splitlines()]
     lines.sort(key=lambda line: str(line["path"]))  # a line is written after its answer, which the next may overtake
     assert [(line["method"], line["path"], line["status"], line["range"]) for line in lines] == [
         ("GET", "/models/tiny.gguf", 206, "bytes=0-9"),
